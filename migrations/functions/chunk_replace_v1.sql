@@ -1,0 +1,86 @@
+-- Replaces the chunks of whole documents: what stood there is deleted, the given chunks are written,
+-- and the statistics of BM25 change by the difference, all in the caller's transaction.
+-- documents names every document of the batch, also those left with no chunk; the other arrays have
+-- one element a chunk. Embeddings are as long as the generation's dimension.
+CREATE FUNCTION rankgres.chunk_replace_v1(
+    replaced_generation bigint,
+    documents text [],
+    document_ids text [],
+    positions integer [],
+    token_counts integer [],
+    start_offsets integer [],
+    end_offsets integer [],
+    headings text [],
+    texts text [],
+    filters jsonb [],
+    embeddings vector []
+) RETURNS void
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $function$
+DECLARE
+    generation rankgres.generation;
+    -- Appends what a set of chunks named touched, times a sign, to the statistics.
+    account constant text := $statement$,
+        lexeme_difference AS (
+            INSERT INTO rankgres.lexeme_change (generation_id, lexeme, chunk_count)
+            SELECT %2$L, lexeme, %3$s * count(*)
+            FROM touched CROSS JOIN LATERAL unnest(tsvector_to_array(lexemes)) AS lexeme
+            GROUP BY lexeme
+        )
+        INSERT INTO rankgres.chunk_total_change (
+            generation_id, chunk_count, document_count, lexical_length
+        )
+        SELECT %2$L, %3$s * count(*), %3$s * count(DISTINCT document_id), %3$s * sum(lexical_length)
+        FROM touched
+        HAVING count(*) > 0
+        $statement$;
+BEGIN
+    SELECT * INTO generation FROM rankgres.generation WHERE id = replaced_generation;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'generation % does not exist', replaced_generation
+            USING ERRCODE = 'undefined_object';
+    END IF;
+    EXECUTE format(
+        $statement$
+        WITH touched AS (
+            DELETE FROM rankgres.%1$I WHERE document_id = ANY ($1)
+            RETURNING document_id, lexemes, lexical_length
+        )$statement$ || account,
+        'chunk_' || replaced_generation,
+        replaced_generation,
+        '-1'
+    ) USING documents;
+    EXECUTE format(
+        $statement$
+        WITH given AS MATERIALIZED (
+            SELECT
+                chunk.*,
+                setweight(to_tsvector(%4$L, heading), 'A')
+                    || setweight(to_tsvector(%4$L, text), 'D') AS lexemes
+            FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) AS chunk (
+                document_id, position, token_count, start_offset, end_offset, heading, text,
+                filters, embedding
+            )
+        ),
+        touched AS (
+            INSERT INTO rankgres.%1$I (
+                generation_id, document_id, position, token_count, start_offset, end_offset,
+                heading, text, filters, lexemes, %5$I, lexical_length
+            )
+            SELECT
+                %2$L, document_id, position, token_count, start_offset, end_offset,
+                heading, text, filters, lexemes, embedding,
+                (SELECT coalesce(sum(coalesce(cardinality(positions), 1)), 0) FROM unnest(lexemes))
+            FROM given
+            RETURNING document_id, lexemes, lexical_length
+        )$statement$ || account,
+        'chunk_' || replaced_generation,
+        replaced_generation,
+        '1',
+        generation.text_search_config,
+        CASE generation.storage_type WHEN 'vector' THEN 'embedding_full' ELSE 'embedding' END
+    ) USING document_ids, positions, token_counts, start_offsets, end_offsets, headings, texts,
+        filters, embeddings;
+END
+$function$;

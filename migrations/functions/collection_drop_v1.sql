@@ -1,0 +1,32 @@
+-- Drops a collection with its documents, generations and chunks, and returns whether it existed.
+CREATE FUNCTION rankgres.collection_drop_v1(collection_name text) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $function$
+DECLARE
+    dropped_collection bigint;
+    dropped_generations bigint [];
+    dropped_generation bigint;
+BEGIN
+    SELECT id INTO dropped_collection FROM rankgres.collection
+    WHERE name = collection_name
+    FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    dropped_generations := ARRAY(
+        SELECT id FROM rankgres.generation WHERE collection_id = dropped_collection
+    );
+    -- Takes the documents and generations along; the deletions queue nothing that lives on.
+    DELETE FROM rankgres.collection WHERE id = dropped_collection;
+    FOREACH dropped_generation IN ARRAY dropped_generations LOOP
+        EXECUTE format('DROP TABLE rankgres.%I', 'chunk_' || dropped_generation);
+    END LOOP;
+    DELETE FROM rankgres.outbox WHERE generation_id = ANY (dropped_generations);
+    DELETE FROM rankgres.lexeme WHERE generation_id = ANY (dropped_generations);
+    DELETE FROM rankgres.lexeme_change WHERE generation_id = ANY (dropped_generations);
+    DELETE FROM rankgres.chunk_total WHERE generation_id = ANY (dropped_generations);
+    DELETE FROM rankgres.chunk_total_change WHERE generation_id = ANY (dropped_generations);
+    RETURN true;
+END
+$function$;

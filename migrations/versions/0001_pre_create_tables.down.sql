@@ -1,0 +1,12 @@
+DROP VIEW rankgres.collection_status;
+DROP TYPE rankgres.ranked_chunk;
+DROP TABLE rankgres.chunk_total_change;
+DROP TABLE rankgres.chunk_total;
+DROP TABLE rankgres.lexeme_change;
+DROP TABLE rankgres.lexeme;
+DROP TABLE rankgres.outbox;
+DROP SEQUENCE rankgres.outbox_version;
+DROP TABLE rankgres.chunk;
+DROP TABLE rankgres.document;
+DROP TABLE rankgres.generation;
+DROP TABLE rankgres.collection;

@@ -1,0 +1,47 @@
+"""The command ``rankgres``: one file a group of commands."""
+
+import sys
+
+import typer
+from rich.markup import escape
+
+from service.cli import collections, demo, doctor, evaluate, ingest, processes, search, stack
+from service.cli.terminal import error_console
+from service.errors import RankgresError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="""Two-stage hybrid search inside the Postgres you already have.
+
+    Start with **rankgres up**, then **rankgres collection create NAME**, **rankgres ingest NAME
+    FILE** and **rankgres search NAME "a question"**. **rankgres demo** shows all of it at once.
+    Settings are environment variables that begin with RANKGRES_; docs/settings.md lists them.
+    """,
+)
+app.command(rich_help_panel="The stack on this machine")(stack.up)
+app.command(rich_help_panel="The stack on this machine")(stack.down)
+app.command(rich_help_panel="The stack on this machine")(stack.status)
+app.command(rich_help_panel="The stack on this machine")(doctor.doctor)
+app.command(rich_help_panel="The stack on this machine")(demo.demo)
+app.add_typer(collections.app, name="collection", rich_help_panel="Collections")
+app.command(rich_help_panel="Collections")(ingest.ingest)
+app.command(rich_help_panel="Collections")(ingest.wait)
+app.command(rich_help_panel="Collections")(search.search)
+app.command("eval", rich_help_panel="Collections")(evaluate.evaluate)
+app.command(rich_help_panel="Processes, one by one")(processes.migrate)
+app.command(rich_help_panel="Processes, one by one")(processes.serve)
+app.command(rich_help_panel="Processes, one by one")(processes.worker)
+app.command(rich_help_panel="Processes, one by one")(processes.relay)
+
+
+def main() -> None:
+    """Run the command line; an error of ours is printed with its mend, and ends it with 2."""
+    try:
+        app()
+    except RankgresError as error:
+        error_console.print(f"[red]error:[/red] {escape(error.detail)}", soft_wrap=True)
+        if error.mend:
+            error_console.print(f"[yellow] mend:[/yellow] {escape(error.mend)}", soft_wrap=True)
+        sys.exit(2)

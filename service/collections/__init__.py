@@ -1,0 +1,1 @@
+"""Collections: named sets of documents, and the generations they are searched by."""

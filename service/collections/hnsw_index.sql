@@ -1,0 +1,45 @@
+-- name: due
+-- Generations that have drained with enough chunks and have no HNSW index yet.
+SELECT status.generation_id
+FROM rankgres.collection_status AS status
+WHERE status.state IN ('building', 'active')
+    AND status.hnsw_state = 'absent'
+    AND status.chunks >= %(min_chunks)s
+    AND status.pending = 0
+    AND status.leased = 0
+
+-- name: lock
+-- One builder a generation; the lock goes with the session.
+SELECT pg_try_advisory_lock(hashtextextended('rankgres.hnsw_index', %(generation_id)s))
+
+-- name: invalid
+-- What an interrupted build left behind.
+SELECT relation.relname
+FROM pg_index
+JOIN pg_class AS relation ON relation.oid = pg_index.indexrelid
+WHERE relation.relnamespace = 'rankgres'::regnamespace
+    AND relation.relname = 'chunk_' || %(generation_id)s || '_embedding'
+    AND NOT pg_index.indisvalid
+
+-- name: definition
+SELECT rankgres.generation_hnsw_definition_v1(%(generation_id)s)
+
+-- name: mark_ready
+UPDATE rankgres.generation SET hnsw_state = 'ready' WHERE id = %(generation_id)s
+
+-- name: flush_pending_lexemes
+-- What a bulk load left unsorted in the GIN index would slow every search.
+SELECT gin_clean_pending_list(format('rankgres.%%I', 'chunk_' || %(generation_id)s || '_lexemes')::regclass)
+
+-- name: progress
+-- How far a running build is: its phase, and the share done of the phase that takes long.
+SELECT
+    progress.phase,
+    CASE WHEN progress.tuples_total > 0 THEN progress.tuples_done::double precision / progress.tuples_total
+        WHEN progress.blocks_total > 0 THEN progress.blocks_done::double precision / progress.blocks_total
+        ELSE 0 END AS share
+FROM pg_stat_progress_create_index AS progress
+JOIN pg_class AS relation ON relation.oid = progress.relid
+WHERE progress.datname = current_database()
+    AND relation.relnamespace = 'rankgres'::regnamespace
+    AND relation.relname = 'chunk_' || %(generation_id)s

@@ -1,0 +1,1 @@
+"""Access to Postgres: connections, named statements, migrations, error translation."""

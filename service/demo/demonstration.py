@@ -1,0 +1,94 @@
+"""The demonstration: one question at a time, answered in four ways."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final
+
+from service.cli.client import ServiceClient
+from service.collections.collection import (
+    CollectionPlan,
+    Generation,
+    active_generation,
+    create_collection,
+)
+from service.db.connection import Connection
+from service.demo.standard_library import standard_library_documents
+from service.errors import NotFoundError
+from service.ingest.documents import Document, upsert_documents
+
+COLLECTION: Final = "python-docs"
+
+QUESTIONS: Final = (
+    "how do I run a command with a timeout",
+    "keep only the last n items that were added",
+    "why does my default argument remember earlier calls",
+    "read a zip archive without unpacking it",
+    "cache the results of an expensive function",
+)
+
+#: The four ways, from the simplest to the whole path.
+RUNS: Final[dict[str, dict[str, Any]]] = {
+    "full-text search": {"mode": "lexical", "rerank": False},
+    "vectors": {"mode": "vector", "rerank": False},
+    "hybrid": {"mode": "hybrid", "rerank": False},
+    "hybrid, reranked": {"mode": "hybrid", "rerank": True},
+}
+
+_SHOWN = 5
+_BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one way of searching returned: headings best first, and milliseconds by stage."""
+
+    run: str
+    headings: list[str]
+    timings: dict[str, float]
+    degraded: list[str]
+
+
+def ensure_collection(connection: Connection) -> Generation:
+    """Return the demonstration's collection, made if it is not there."""
+    try:
+        return active_generation(connection, COLLECTION)
+    except NotFoundError:
+        create_collection(connection, CollectionPlan(COLLECTION))
+        return active_generation(connection, COLLECTION)
+
+
+def load_documents(connection: Connection, generation: Generation) -> Iterator[tuple[int, int]]:
+    """Load the standard library's documentation; yield, batch by batch, how many were read and
+    how many of them were new or changed.
+    """
+    for documents in _batches(standard_library_documents()):
+        changed = upsert_documents(connection, generation, documents)
+        connection.commit()
+        yield len(documents), changed
+
+
+def ask(client: ServiceClient, question: str) -> list[Answer]:
+    """Ask one question in all four ways."""
+    answers = []
+    for run, choice in RUNS.items():
+        body = {"query": question, "k": _SHOWN, **choice}
+        answer = client.post(f"/collections/{COLLECTION}/search", body)
+        answers.append(
+            Answer(
+                run,
+                [result["id"] for result in answer["results"]],
+                answer["timings"],
+                [f"{item['stage']}: {item['reason']}" for item in answer["degraded"]],
+            )
+        )
+    return answers
+
+
+def _batches(records: Iterable[Any]) -> Iterator[list[Document]]:
+    remaining = iter(records)
+    while batch := [
+        Document(record.id, record.text, record.title, record.metadata)
+        for record in islice(remaining, _BATCH)
+    ]:
+        yield batch

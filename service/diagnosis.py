@@ -1,0 +1,131 @@
+"""Checks of everything Rankgres needs, each with what to do about it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Literal
+
+import redis
+
+from service.collections.collection import list_collections
+from service.db.connection import Connection, connect
+from service.db.migration import MIN_PGVECTOR, MIN_POSTGRES, current_revision, newest_revision
+from service.errors import RankgresError
+from service.local.endpoints import database_url, redis_url
+from service.search.task_sender import connect_redis, read_pulses
+from service.settings import Settings
+from service.task_names import QUEUES
+
+Verdict = Literal["ok", "warning", "wrong"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found; ``mend`` says what to do where it is not ok."""
+
+    subject: str
+    verdict: Verdict
+    detail: str
+    mend: str = ""
+
+
+def diagnose(settings: Settings) -> Iterator[Finding]:
+    """Check Postgres, the schema, Redis, the models and the workers, one after the other."""
+    yield from _check_postgres(settings)
+    yield from _check_redis(settings)
+    yield from _check_models(settings)
+
+
+def _check_postgres(settings: Settings) -> Iterator[Finding]:
+    try:
+        connection = connect(database_url(settings), autocommit=True)
+    except RankgresError as error:
+        yield Finding("Postgres", "wrong", error.detail, error.mend or "")
+        return
+    with connection:
+        yield _postgres_version(connection)
+        yield _pgvector_version(connection)
+        schema = _schema_revision(connection)
+        yield schema
+        if schema.verdict == "ok":
+            yield from _outbox(connection)
+
+
+def _postgres_version(connection: Connection) -> Finding:
+    version = connection.info.server_version // 10000
+    if version < MIN_POSTGRES:
+        return Finding("Postgres", "wrong", f"version {version}", f"use {MIN_POSTGRES} or newer")
+    return Finding("Postgres", "ok", f"version {version}")
+
+
+def _pgvector_version(connection: Connection) -> Finding:
+    row = connection.execute(
+        "SELECT extversion FROM pg_extension WHERE extname = 'vector'"
+    ).fetchone()
+    if row is None:
+        return Finding("pgvector", "wrong", "not in this database", "run 'rankgres migrate'")
+    if tuple(int(part) for part in row[0].split(".")[:2]) < MIN_PGVECTOR:
+        mend = "install 0.8 or newer, then: ALTER EXTENSION vector UPDATE"
+        return Finding("pgvector", "wrong", f"version {row[0]}", mend)
+    return Finding("pgvector", "ok", f"version {row[0]}")
+
+
+def _schema_revision(connection: Connection) -> Finding:
+    found, wanted = current_revision(connection), newest_revision()
+    if found != wanted:
+        detail = f"revision {found or 'none'}, this version needs {wanted}"
+        return Finding("schema", "wrong", detail, "run 'rankgres migrate'")
+    return Finding("schema", "ok", f"revision {found}")
+
+
+def _outbox(connection: Connection) -> Iterator[Finding]:
+    for status in list_collections(connection):
+        subject = f"collection {status.collection}"
+        if status.dead:
+            yield Finding(
+                subject,
+                "warning",
+                f"{status.dead:,} documents failed for good",
+                "SELECT document_id, last_error FROM rankgres.outbox WHERE dead_at IS NOT NULL",
+            )
+        else:
+            detail = f"{status.documents:,} documents searchable, {status.waiting:,} on their way"
+            yield Finding(subject, "ok", detail)
+
+
+def _check_redis(settings: Settings) -> Iterator[Finding]:
+    try:
+        client = connect_redis(redis_url(settings))
+        version = client.info("server")["redis_version"]
+    except RankgresError as error:
+        yield Finding("Redis", "wrong", error.detail, error.mend or "")
+        return
+    except redis.RedisError as error:
+        mend = "start it, or set RANKGRES_REDIS_URL; searches are lexical until then"
+        yield Finding("Redis", "wrong", f"no answer: {error}", mend)
+        return
+    yield Finding("Redis", "ok", f"version {version}")
+    for queue in QUEUES:
+        yield _workers(client, queue)
+
+
+def _workers(client: redis.Redis, queue: str) -> Finding:
+    pulses = read_pulses(client, queue)
+    if not pulses:
+        mend = f"start one with 'rankgres worker {queue}', or all with 'rankgres up'"
+        return Finding(f"worker {queue}", "wrong", "none is running", mend)
+    seen = ", ".join(f"{pulse.model} by {pulse.backend} on {pulse.host}" for pulse in pulses)
+    return Finding(f"worker {queue}", "ok", seen)
+
+
+def _check_models(settings: Settings) -> Iterator[Finding]:
+    missing = [name for name in ("onnxruntime", "tokenizers") if find_spec(name) is None]
+    if missing:
+        yield Finding(
+            "inference",
+            "warning",
+            f"{', '.join(missing)} not installed here",
+            "fine where only the service runs; for workers: pip install 'rankgres[onnx]'",
+        )
+    else:
+        yield Finding("inference", "ok", f"backend setting {settings.inference_backend}")

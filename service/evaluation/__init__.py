@@ -1,0 +1,1 @@
+"""Evaluation: judged queries, the metrics, and the runs they measure."""

@@ -1,0 +1,25 @@
+"""The HTTP application: thin, one router a resource."""
+
+from fastapi import FastAPI
+
+from service import __version__
+from service.http import collections, documents, health, metrics, search
+from service.http.error_responses import add_error_responses
+from service.http.runtime import lifespan
+
+_DESCRIPTION = """
+Two-stage hybrid search that lives in the Postgres you already have: BM25 and embeddings find
+candidates in one SQL function, a cross-encoder reranks them. Errors are RFC 9457 problem documents
+that name the field, the value and the mend.
+"""
+
+
+def create_app() -> FastAPI:
+    """Return the application; it connects when it starts to serve."""
+    app = FastAPI(
+        title="Rankgres", version=__version__, description=_DESCRIPTION, lifespan=lifespan
+    )
+    for resource in (search, documents, collections, health, metrics):
+        app.include_router(resource.router)
+    add_error_responses(app)
+    return app

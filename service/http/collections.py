@@ -1,0 +1,95 @@
+"""/collections: create, list, show, drop."""
+
+from dataclasses import asdict
+from typing import Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.collections.collection import (
+    CollectionPlan,
+    CollectionStatus,
+    create_collection,
+    drop_collection,
+    list_collections,
+    show_collection,
+)
+from service.db.connection import transaction
+from service.http.runtime import Runtime
+
+router = APIRouter(prefix="/collections", tags=["collections"])
+
+
+class CollectionBody(BaseModel):
+    """A collection to be made; what is left out suits most."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"name": "articles"}, {"name": "artikel", "text_search_config": "german"}]
+        },
+    )
+
+    name: str = Field(description="A lower-case letter, then up to 62 of a-z, 0-9, _ and -.")
+    embedding_model: str | None = Field(None, description="Unset: RANKGRES_EMBEDDING_MODEL.")
+    chunk_tokens: int | None = Field(
+        None, ge=16, description="Tokens of a chunk, heading included. Unset: what the model reads."
+    )
+    overlap_tokens: int = Field(32, ge=0, description="Tokens that neighbouring chunks share.")
+    storage_type: Literal["halfvec", "vector", "bit"] = Field(
+        "halfvec", description="halfvec halves the memory of vector; bit searches signs first."
+    )
+    distance: Literal["cosine", "inner_product", "l2"] = "cosine"
+    text_search_config: str = Field(
+        "english", description="A text-search configuration of Postgres: english, german, simple …"
+    )
+    bm25_k1: float = Field(1.2, ge=0)
+    bm25_b: float = Field(0.75, ge=0, le=1)
+
+
+class CollectionView(BaseModel):
+    """How far a collection is."""
+
+    collection: str
+    generation_id: int
+    embedding_model: str
+    hnsw_state: str
+    documents: int
+    chunks: int
+    pending: int
+    leased: int
+    dead: int
+    oldest_seconds: float | None
+
+
+@router.post("", status_code=201)
+def create(body: CollectionBody, runtime: Runtime) -> CollectionView:
+    """Create an empty collection."""
+    with transaction(runtime.pool) as connection:
+        create_collection(connection, CollectionPlan(**body.model_dump()))
+        return _view(show_collection(connection, body.name))
+
+
+@router.get("")
+def list_all(runtime: Runtime) -> list[CollectionView]:
+    """List every collection, by name."""
+    with transaction(runtime.pool) as connection:
+        return [_view(status) for status in list_collections(connection)]
+
+
+@router.get("/{collection}")
+def show(collection: str, runtime: Runtime) -> CollectionView:
+    """Show how far a collection is."""
+    with transaction(runtime.pool) as connection:
+        return _view(show_collection(connection, collection))
+
+
+@router.delete("/{collection}", status_code=204)
+def drop(collection: str, runtime: Runtime) -> None:
+    """Drop a collection with everything in it."""
+    with transaction(runtime.pool) as connection:
+        drop_collection(connection, collection)
+
+
+def _view(status: CollectionStatus) -> CollectionView:
+    return CollectionView(**asdict(status))

@@ -1,0 +1,1 @@
+"""Ingestion up to the outbox, and the writing of chunks."""

@@ -1,0 +1,1 @@
+"""The embedded stack: Postgres, Redis, and the supervisor of every process."""

@@ -1,0 +1,1 @@
+"""Search: query embedding, candidates, reranking, results."""

@@ -1,0 +1,27 @@
+"""The contract between the service and the workers: queues, tasks and Redis keys.
+
+The service sends tasks by these names and never imports a worker.
+"""
+
+from typing import Final
+
+#: Wake-ups for ingestion; a message carries no document, losing it loses nothing.
+EMBED_QUEUE: Final = "embed"
+#: Query embeddings; a caller waits for each.
+ENCODE_QUEUE: Final = "encode"
+#: Reranking; a caller waits for each.
+RERANK_QUEUE: Final = "rerank"
+QUEUES: Final = (EMBED_QUEUE, ENCODE_QUEUE, RERANK_QUEUE)
+
+EMBED_DOCUMENTS: Final = "rankgres.embed_documents"
+ENCODE_QUERY: Final = "rankgres.encode_query"
+RERANK_CANDIDATES: Final = "rankgres.rerank_candidates"
+
+#: ``{ALIVE_PREFIX}{queue}`` exists in Redis while some worker serves the queue: one look tells.
+ALIVE_PREFIX: Final = "rankgres:alive:"
+#: ``{PULSE_PREFIX}{queue}:{worker id}`` holds what each of them says of itself, as JSON.
+PULSE_PREFIX: Final = "rankgres:pulse:"
+#: Seconds after which a silent worker counts as gone; it pulses three times as often.
+PULSE_SECONDS: Final = 3
+#: ``{QUERY_CACHE_PREFIX}{hash of model and query}`` holds an embedding as float32 bytes.
+QUERY_CACHE_PREFIX: Final = "rankgres:query:"

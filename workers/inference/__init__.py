@@ -1,0 +1,1 @@
+"""Models: found, loaded and run here and nowhere else."""

@@ -1,0 +1,145 @@
+"""Exports a model to ONNX; run as a process: MODEL_FOLDER mean|cls|pair int8|fp32 OUTPUT."""
+
+import inspect
+import logging
+import os
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any, Final
+
+import onnx
+import torch
+import transformers
+from onnxruntime.quantization import QuantType, quantize_dynamic
+
+_INPUTS: Final = ("input_ids", "attention_mask", "token_type_ids")
+
+
+class _Encoder(torch.nn.Module):
+    """A bi-encoder with its pooling.
+
+    Pooling belongs to the graph: what leaves it is one row per text instead of one per token.
+    Normalising stays outside, where one line serves both backends.
+    """
+
+    def __init__(self, model: torch.nn.Module, pooling: str) -> None:
+        super().__init__()
+        self.model = model
+        self.pooling = pooling
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        token_type_ids: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        hidden: torch.Tensor = self.model(
+            **_features(input_ids, attention_mask, token_type_ids)
+        ).last_hidden_state
+        if self.pooling == "cls":
+            return hidden[:, 0]
+        weights = attention_mask.unsqueeze(-1).to(hidden.dtype)
+        return (hidden * weights).sum(1) / weights.sum(1).clamp(min=1e-9)
+
+
+class _Reranker(torch.nn.Module):
+    """A cross-encoder: the first logit is the score."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        token_type_ids: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        logits: torch.Tensor = self.model(
+            **_features(input_ids, attention_mask, token_type_ids)
+        ).logits
+        return logits[:, 0]
+
+
+def export(folder: Path, head: str, precision: str, target: Path) -> None:
+    """Write the model as one ONNX file; ``target`` appears whole or not at all."""
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as workspace:
+        draft = Path(workspace) / "model.onnx"
+        _trace(folder, head, draft)
+        if precision == "int8":
+            _quantise(draft)
+        draft.replace(target)
+
+
+def _features(
+    input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor | None
+) -> dict[str, torch.Tensor]:
+    features = {"input_ids": input_ids, "attention_mask": attention_mask}
+    if token_type_ids is not None:
+        features["token_type_ids"] = token_type_ids
+    return features
+
+
+def _trace(folder: Path, head: str, draft: Path) -> None:
+    factory: Any = (
+        transformers.AutoModelForSequenceClassification
+        if head == "pair"
+        else transformers.AutoModel
+    )
+    # fp32, because a CPU has no fast fp16. Eager attention exports to plain products that ONNX
+    # Runtime runs 20 to 30 % faster than the guarded form that "sdpa" exports to.
+    model = factory.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+    names = [name for name in _INPUTS if name in inspect.signature(model.forward).parameters]
+    wrapped = (_Reranker(model) if head == "pair" else _Encoder(model, head)).eval()
+    sizes = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+    program = torch.onnx.export(
+        wrapped,
+        tuple(torch.ones((2, 8), dtype=torch.int64) for _ in names),
+        dynamo=True,
+        verbose=False,
+        input_names=names,
+        output_names=["rows"],
+        dynamic_shapes=[sizes for _ in names],
+    )
+    assert program is not None  # with dynamo it always is
+    program.save(draft)
+
+
+def _quantise(draft: Path) -> None:
+    """Replace the weights of products and embeddings by int8.
+
+    Measured with all-MiniLM-L6-v2 over 96 SciFact abstracts, cosine to fp32 (mean, lowest):
+    per tensor 0.934, 0.899; per channel 0.9945, 0.991; per channel with 7-bit weights
+    (``reduce_range``) 0.993, 0.990, at the same speed. The 7 bits are for processors without
+    VNNI instructions, where AVX2 adds two products in 16 bits and saturates: there the full
+    range comes out 0.988 to 0.994 away from itself, so that a query embedded on one machine
+    would meet documents embedded on another with that error, while 7 bits give the same numbers
+    on both. Quantised embeddings cost 0.0002 and make the file 23 MB instead of 59.
+    """
+    model = onnx.load(draft)
+    del model.graph.value_info[:]  # shapes noted by the exporter contradict the quantised graph
+    quantize_dynamic(
+        model,
+        draft,
+        per_channel=True,
+        reduce_range=True,
+        weight_type=QuantType.QInt8,
+        # Not Gemm: a cross-encoder's last layer is tiny, and decides.
+        op_types_to_quantize=["MatMul", "Gather"],
+    )
+
+
+def main() -> None:
+    """Export as the arguments say, without the noise of the libraries underneath."""
+    warnings.simplefilter("ignore")  # deprecations inside torch and copyreg, none of them ours
+    logging.disable(logging.WARNING)  # torchvision absent, quantiser advises preprocessing
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # it has no hints
+    folder, head, precision, target = sys.argv[1:]
+    os.nice(5)  # an export may run beside a stack that is serving
+    export(Path(folder), head, precision, Path(target))
+
+
+if __name__ == "__main__":
+    main()
