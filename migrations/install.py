@@ -7,12 +7,17 @@ from sqlalchemy import text
 
 _FOLDER = Path(__file__).parent
 
+_SIGNATURES = text(
+    "SELECT oid::regprocedure::text FROM pg_catalog.pg_proc "
+    "WHERE proname = :name AND pronamespace = 'rankgres'::regnamespace"
+)
+
 
 def run_sql_file(name: str) -> None:
     """Run every statement of a file below ``migrations/`` in the revision's transaction.
 
-    ``search_path`` is pg_catalog, the schema that pgvector lives in, and pg_temp: functions that say
-    ``SET search_path FROM CURRENT`` are pinned to it. Everything else is written with its schema.
+    ``search_path`` is pg_catalog, the schema that pgvector lives in, and pg_temp: functions that
+    say ``SET search_path FROM CURRENT`` are pinned to it. The rest is written with its schema.
     """
     op.execute(
         text(
@@ -35,11 +40,5 @@ def install_functions(*names: str) -> None:
 def drop_functions(*names: str) -> None:
     """Drop every overload of the functions, with the triggers that call them."""
     for name in names:
-        op.execute(
-            text(
-                "DO $$ DECLARE signature regprocedure; BEGIN "
-                "FOR signature IN SELECT oid FROM pg_catalog.pg_proc "
-                f"WHERE proname = '{name}' AND pronamespace = 'rankgres'::regnamespace LOOP "
-                "EXECUTE format('DROP FUNCTION %s CASCADE', signature); END LOOP; END $$"
-            )
-        )
+        for signature in op.get_bind().scalars(_SIGNATURES, {"name": name}).all():
+            op.execute(text(f"DROP FUNCTION {signature} CASCADE"))

@@ -4,21 +4,13 @@ Each setting stands with its reason.
 """
 
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
-
-def celery_url(redis_url: str) -> str:
-    """Return a Redis URL in Celery's spelling: a socket is redis+socket:// there."""
-    if not redis_url.startswith("unix://"):
-        return redis_url
-    parts = urlsplit(redis_url)
-    database = parse_qs(parts.query).get("db", ["0"])[0]
-    return f"redis+socket://{parts.path}?virtual_host={database}"
+from service.local.endpoints import celery_broker_url
 
 
 def common_settings(redis_url: str) -> dict[str, Any]:
     """Return the settings that both sides of a queue share."""
-    url = celery_url(redis_url)
+    url = celery_broker_url(redis_url)
     # A caller is waiting: a broker that does not answer within a second is down for this search.
     quick = {
         "socket_connect_timeout": 1.0,

@@ -98,5 +98,6 @@ def relay() -> None:
 
 
 def _become_worker(role: str) -> NoReturn:
-    # The service never imports a worker: this process becomes one.
-    os.execv(sys.executable, [sys.executable, "-m", "workers", role])
+    # The service never imports a worker: this process becomes one. -P: a folder named workers in
+    # the current folder must not stand in for ours.
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "workers", role])  # noqa: S606  no shell is meant

@@ -1,1 +1,1 @@
-
+"""The demonstration and what it indexes."""

@@ -59,8 +59,9 @@ def ensure_collection(connection: Connection) -> Generation:
 
 
 def load_documents(connection: Connection, generation: Generation) -> Iterator[tuple[int, int]]:
-    """Load the standard library's documentation; yield, batch by batch, how many were read and
-    how many of them were new or changed.
+    """Load the standard library's documentation, a transaction a batch.
+
+    Yields, batch by batch, how many documents were read and how many were new or changed.
     """
     for documents in _batches(standard_library_documents()):
         changed = upsert_documents(connection, generation, documents)

@@ -1,6 +1,7 @@
 """Every error as a problem document (RFC 9457) that names field, value and mend."""
 
 import logging
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -40,7 +41,7 @@ def problem(error: RankgresError) -> JSONResponse:
 def _document(status: int, slug: str, title: str, **members: Any) -> JSONResponse:
     body = {"type": _TYPE_PREFIX + slug, "title": title, "status": status}
     body |= {name: value for name, value in members.items() if value is not None}
-    headers = {"Retry-After": "1"} if status == 503 else None
+    headers = {"Retry-After": "1"} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
     return JSONResponse(body, status, headers=headers, media_type=_MEDIA_TYPE)
 
 
@@ -81,5 +82,5 @@ def _http_error(_request: Request, error: Exception) -> JSONResponse:
 
 
 def _unexpected(request: Request, error: Exception) -> JSONResponse:
-    log.exception("%s %s failed", request.method, request.url.path, exc_info=error)
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return problem(RankgresError(mend="this is a defect of Rankgres; the service's log has more"))

@@ -13,7 +13,7 @@ RAW_MARKS = ("\ue000", "\ue001")
 
 
 class StageScore(BaseModel):
-    """Where one stage put a document: rank from 1, and a score comparable within this answer only."""
+    """Where one stage put a document: rank from 1, score comparable in this answer only."""
 
     rank: int
     score: float

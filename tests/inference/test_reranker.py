@@ -64,10 +64,10 @@ def test_a_short_deadline_scores_a_head_and_leaves_the_rest(reranker: Reranker) 
 
 def test_no_more_is_begun_than_fits_at_the_speed_seen(reranker: Reranker) -> None:
     sequences = reranker._reader.read_pairs(QUERY, ["one two"] * 8)
-    assert len(sequences[0]) == 14  # [CLS], nine words of the query, [SEP], two words, [SEP]
+    assert len(sequences[0]) == 15  # ten of the query ("time", "##out"), two words, three special
     known_speed = reranker._seconds_per_token
     try:
-        reranker._seconds_per_token = 100.0  # 1400 seconds a pair
+        reranker._seconds_per_token = 100.0  # 1500 seconds a pair
         assert len(reranker._fitting(sequences, time.monotonic() + 3500)) == 2
         assert len(reranker._fitting(sequences, time.monotonic() + 1000)) == 0
         assert len(reranker._fitting(sequences, None)) == 8
@@ -80,7 +80,7 @@ def test_only_the_passage_is_cut_and_that_is_reported(reranker: Reranker) -> Non
     assert scoring.truncated == [False, True]
     sequence = reranker._reader.read_pairs(QUERY, [LONG])[0]
     words = reranker._reader.tokenizer.decode(sequence.ids, skip_special_tokens=False)
-    assert words.startswith(f"[CLS] {QUERY} [SEP]".lower())
+    assert words.startswith(f"[CLS] {QUERY.lower()} [SEP]")
     assert words.endswith("[SEP]")
     assert (len(sequence), sequence.full_length) == (512, 1013)
 

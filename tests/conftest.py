@@ -1,0 +1,92 @@
+"""What every test may use: migrated databases on Postgres 16 and 18, Redis, exported models.
+
+A server and a migrated template are made once a session, and cloned for each test.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.db.connection import Connection, Pool, connect, open_pool
+from service.local.redis import EmbeddedRedis
+from service.settings import Settings, get_settings
+from tests.support.databases import DatabaseServer
+
+VERSIONS = (16, 18)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_environment() -> Iterator[None]:
+    """Run with no setting of the developer's; exported models are shared by the whole session."""
+    saved = {name: value for name, value in os.environ.items() if name.startswith("RANKGRES_")}
+    models = saved.pop("RANKGRES_MODEL_FOLDER", None)
+    for name in saved:
+        del os.environ[name]
+    if models is None:
+        models = str(Path(__file__).parents[1] / ".venv" / "test-models")
+        os.environ["RANKGRES_MODEL_FOLDER"] = models
+    get_settings.cache_clear()
+    yield
+    os.environ.update(saved)
+
+
+@pytest.fixture(scope="session")
+def _servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, DatabaseServer]]:
+    servers: dict[int, DatabaseServer] = {}
+    for version in VERSIONS:
+        servers[version] = DatabaseServer(tmp_path_factory.mktemp(f"postgres{version}"), version)
+    yield servers
+    for server in servers.values():
+        server.stop()
+
+
+@pytest.fixture(params=VERSIONS, ids=lambda version: f"postgres{version}")
+def server(request: pytest.FixtureRequest, _servers: dict[int, DatabaseServer]) -> DatabaseServer:
+    """A running server of each supported major version that can be had here."""
+    return _servers[request.param]
+
+
+@pytest.fixture
+def database_url(server: DatabaseServer) -> Iterator[str]:
+    """A database of its own, migrated, on each version."""
+    with server.clone() as url:
+        yield url
+
+
+@pytest.fixture
+def newest_database_url(_servers: dict[int, DatabaseServer]) -> Iterator[str]:
+    """A database of its own on the newest version alone, where the version cannot matter."""
+    with _servers[VERSIONS[-1]].clone() as url:
+        yield url
+
+
+@pytest.fixture
+def connection(database_url: str) -> Iterator[Connection]:
+    """A connection in one transaction, rolled back at the end."""
+    with connect(database_url) as connection:
+        yield connection
+        connection.rollback()
+
+
+@pytest.fixture
+def pool(database_url: str) -> Iterator[Pool]:
+    """A pool of connections to a database of its own."""
+    with open_pool(database_url) as pool:
+        yield pool
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
+    """A running Redis."""
+    server = EmbeddedRedis(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings of a home of its own."""
+    return Settings(home=tmp_path / "home")
