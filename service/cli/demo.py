@@ -4,6 +4,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import zip_longest
 from typing import Annotated
 
 import typer
@@ -23,6 +24,7 @@ from service.demo.demonstration import (
     ensure_collection,
     load_documents,
 )
+from service.errors import InvalidInputError
 from service.local.endpoints import database_url, service_url
 from service.settings import get_settings
 
@@ -67,13 +69,26 @@ def _stack(port: int | None) -> Iterator[bool]:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
-        stack.up(settings, port=port, detach=True, tell=timed_lines())
+        stack.up(settings, port=_free_port(port), detach=True, tell=timed_lines())
         yield True
     except KeyboardInterrupt:
         console.print()
     finally:
         stack.down(settings.home, timed_lines())
         console.print("everything is stopped; the data stay for the next time")
+
+
+def _free_port(port: int | None) -> int:
+    """Return the port asked for, or any free one where the usual one is taken."""
+    from service.local.stack_processes import choose_port
+
+    settings = get_settings()
+    if port is not None:
+        return port
+    try:
+        return choose_port(settings.service_host, settings.service_port)
+    except InvalidInputError:
+        return 0
 
 
 def _index() -> None:
@@ -95,26 +110,22 @@ def _index() -> None:
 def _print_answers(question: str, answers: list[Answer]) -> None:
     table = Table(title=f"“{escape(question)}”", title_justify="left", expand=True)
     for answer in answers:
-        table.add_column(answer.run, ratio=1, overflow="fold")
-    depth = max(len(answer.headings) for answer in answers)
-    for place in range(depth):
-        table.add_row(
-            *(
-                escape(answer.headings[place]) if place < len(answer.headings) else ""
-                for answer in answers
-            )
-        )
+        table.add_column(answer.run, ratio=1, no_wrap=True)
+    for documents in zip_longest(*(answer.documents for answer in answers), fillvalue=""):
+        table.add_row(*(escape(document) for document in documents))
     table.add_section()
-    table.add_row(*(_times(answer) for answer in answers))
+    for line in zip_longest(*(_notes(answer) for answer in answers), fillvalue=""):
+        table.add_row(*(f"[dim]{escape(note)}[/dim]" for note in line))
     console.print(table)
-    for answer in answers:
-        for degradation in answer.degraded:
-            console.print(f"[yellow]{answer.run} went without {degradation}[/yellow]")
 
 
-def _times(answer: Answer) -> str:
-    shown = {stage: ms for stage, ms in answer.timings.items() if stage != "plan"}
-    return "[dim]" + "\n".join(f"{stage} {ms:.1f} ms" for stage, ms in shown.items()) + "[/dim]"
+def _notes(answer: Answer) -> list[str]:
+    times = [
+        f"{stage} {milliseconds:.1f} ms"
+        for stage, milliseconds in answer.timings.items()
+        if stage != "plan"
+    ]
+    return [*times, *answer.remarks]
 
 
 def _print_address() -> None:

@@ -41,12 +41,12 @@ _BATCH = 1000
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one way of searching returned: headings best first, and milliseconds by stage."""
+    """What one way of searching returned: ids best first, milliseconds by stage, remarks."""
 
     run: str
-    headings: list[str]
+    documents: list[str]
     timings: dict[str, float]
-    degraded: list[str]
+    remarks: list[str]
 
 
 def ensure_collection(connection: Connection) -> Generation:
@@ -80,10 +80,18 @@ def ask(client: ServiceClient, question: str) -> list[Answer]:
                 run,
                 [result["id"] for result in answer["results"]],
                 answer["timings"],
-                [f"{item['stage']}: {item['reason']}" for item in answer["degraded"]],
+                _remarks(answer),
             )
         )
     return answers
+
+
+def _remarks(answer: dict[str, Any]) -> list[str]:
+    remarks = [f"without {item['stage']}: {item['reason']}" for item in answer["degraded"]]
+    reranked = answer["reranked"]
+    if reranked is not None:
+        remarks.append(f"{reranked['scored']} of {reranked['of']} reranked in the budget")
+    return remarks
 
 
 def _batches(records: Iterable[Any]) -> Iterator[list[Document]]:

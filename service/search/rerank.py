@@ -36,7 +36,10 @@ class RankedDocument:
 
 @dataclass(frozen=True, slots=True)
 class Reranking:
-    """What became of a reranking: how many of how many candidates were scored, and why no more."""
+    """What became of a reranking: how many of how many candidates were scored.
+
+    "partial" is what a budget is for; ``reason`` is set where nothing at all was scored.
+    """
 
     state: Literal["full", "partial", "none"]
     scored: int
@@ -97,7 +100,7 @@ def rerank(
         len(offered),
         answer["model"],
         answer["model_ms"],
-        None if state == "full" else "timeout",
+        "timeout" if state == "none" else None,
     )
     return _reorder(documents, scores, weight), summary
 

@@ -52,7 +52,11 @@ def test_an_onnx_process_never_imports_torch(module: str, field: str, model_home
 
 def test_processes_that_start_together_export_once(tmp_path: Path) -> None:
     program = LOAD.format(module="reranker", field="reranker_model")
-    variables = {"RANKGRES_INFERENCE_BACKEND": "onnx", "RANKGRES_ONNX_PRECISION": "fp32"}
+    variables = {
+        "RANKGRES_INFERENCE_BACKEND": "onnx",
+        "RANKGRES_ONNX_PRECISION": "fp32",
+        "RANKGRES_MODEL_FOLDER": str(tmp_path / "models"),
+    }
     processes = [start(program, tmp_path, **variables) for _ in range(2)]
     logs = [process.communicate(timeout=240)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], logs
@@ -69,7 +73,7 @@ def test_a_cached_export_needs_no_torch(
     monkeypatch.setattr(onnx_cache, "_NEEDED", ("a_package_that_nobody_has",))
     assert exported(DEFAULT_RERANKER, folder, "pair", Settings(home=model_home)) == cached
     with pytest.raises(ModelUnavailableError) as caught:
-        exported(DEFAULT_RERANKER, folder, "pair", Settings(home=tmp_path))
+        exported(DEFAULT_RERANKER, folder, "pair", Settings(model_folder=tmp_path / "models"))
     assert "a_package_that_nobody_has" in caught.value.detail
     assert "rankgres[torch]" in (caught.value.mend or "")
 
@@ -79,7 +83,7 @@ def test_a_failed_export_tells_why_and_leaves_nothing(tmp_path: Path) -> None:
     shutil.copytree(locate(DEFAULT_RERANKER), folder)
     (folder / "model.safetensors").write_bytes(b"these are no weights")
     with pytest.raises(ModelUnavailableError, match="exporting the model"):
-        exported("broken", folder, "pair", Settings(home=tmp_path))
+        exported("broken", folder, "pair", Settings(model_folder=tmp_path / "models"))
     assert [path.suffix for path in (tmp_path / "models").iterdir()] == [".lock"]
 
 

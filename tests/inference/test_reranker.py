@@ -82,7 +82,7 @@ def test_only_the_passage_is_cut_and_that_is_reported(reranker: Reranker) -> Non
     words = reranker._reader.tokenizer.decode(sequence.ids, skip_special_tokens=False)
     assert words.startswith(f"[CLS] {QUERY.lower()} [SEP]")
     assert words.endswith("[SEP]")
-    assert (len(sequence), sequence.full_length) == (512, 1013)
+    assert (len(sequence), sequence.full_length) == (512, 1313)
 
 
 def test_a_query_leaves_half_of_the_model_to_the_passage(reranker: Reranker) -> None:
