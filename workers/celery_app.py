@@ -3,6 +3,7 @@
 from celery import Celery
 
 from service.celery_settings import common_settings
+from service.local.endpoints import celery_broker_url
 
 #: The module of the one task that each queue carries.
 TASK_MODULES = {
@@ -20,6 +21,16 @@ def make_app(redis_url: str, queue: str) -> Celery:
         # Threads, not forks: one model serves them all through its batcher, and CUDA does not
         # survive a fork.
         worker_pool="threads",
+        # Results go where the service reads them.
+        result_backend=celery_broker_url(redis_url),
+        # Nobody reads a result later than its search's deadline; a minute covers slow callers.
+        result_expires=60,
+        # A result that cannot be stored is lost, and its caller degrades: a thread that tried again
+        # and again would keep others waiting.
+        result_backend_transport_options={"retry_policy": {"max_retries": 0, "timeout": 1.0}},
+        redis_socket_connect_timeout=1.0,
+        redis_socket_timeout=5.0,
+        redis_retry_on_timeout=False,
         # A thread takes one message and no more: what waits stays visible in Redis, and expires.
         worker_prefetch_multiplier=1,
         # A message is gone when taken. Wake-ups are sent again by the relay, and a caller whose

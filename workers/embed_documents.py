@@ -48,7 +48,8 @@ def _stop(**_: object) -> None:
     _stopping.set()
 
 
-@shared_task(name=EMBED_DOCUMENTS)  # type: ignore[untyped-decorator]  # Celery has no annotations
+# Nobody waits for a result: what was done stands in Postgres.
+@shared_task(name=EMBED_DOCUMENTS, ignore_result=True)  # type: ignore[untyped-decorator]  # Celery has no annotations
 def embed_documents(generation_id: int) -> None:
     """Index due documents of the generation for one turn; what is left gets another wake-up."""
     settings = get_settings()

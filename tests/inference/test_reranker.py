@@ -68,9 +68,22 @@ def test_no_more_is_begun_than_fits_at_the_speed_seen(reranker: Reranker) -> Non
     known_speed = reranker._seconds_per_token
     try:
         reranker._seconds_per_token = 100.0  # 1500 seconds a pair
-        assert len(reranker._fitting(sequences, time.monotonic() + 3500)) == 2
-        assert len(reranker._fitting(sequences, time.monotonic() + 1000)) == 0
-        assert len(reranker._fitting(sequences, None)) == 8
+        assert len(reranker._fitting(sequences, time.monotonic() + 3500, first=False)) == 2
+        assert len(reranker._fitting(sequences, time.monotonic() + 1000, first=False)) == 0
+        assert len(reranker._fitting(sequences, time.monotonic() + 1000, first=True)) == 1
+        assert len(reranker._fitting(sequences, time.monotonic() - 1, first=True)) == 0
+        assert len(reranker._fitting(sequences, None, first=False)) == 8
+    finally:
+        reranker._seconds_per_token = known_speed
+
+
+def test_a_stall_that_is_over_is_soon_forgotten(reranker: Reranker) -> None:
+    known_speed = reranker._seconds_per_token
+    try:
+        reranker._seconds_per_token = 1.0
+        for _ in range(8):
+            scores = reranker.score(QUERY, PASSAGES, time.monotonic() + 5)
+        assert len(known(scores)) == len(PASSAGES)
     finally:
         reranker._seconds_per_token = known_speed
 

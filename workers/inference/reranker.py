@@ -17,8 +17,10 @@ from workers.inference.tokens import TokenReader, load_tokenizer
 
 #: Passages handed to the batcher together; between slices other callers get their turn.
 SLICE: Final = 8
-#: How much of the estimate a new observation replaces.
+#: How much of the estimate a new observation replaces. Faster where the news is good: a stall that
+#: is over must not cost the next requests their reranking.
 _LEARNING_RATE: Final = 0.3
+_RECOVERY_RATE: Final = 0.8
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Reranker:
         for start in range(0, len(passages), SLICE):
             # Read slice by slice too: the tokens of a thousand passages take their time.
             sequences = self._reader.read_pairs(query, passages[start : start + SLICE])
-            scored = self._run(self._fitting(sequences, deadline), deadline)
+            scored = self._run(self._fitting(sequences, deadline, first=start == 0), deadline)
             scores += scored
             truncated += [sequence.truncated for sequence in sequences[: len(scored)]]
             if len(scored) < len(sequences):
@@ -78,14 +80,19 @@ class Reranker:
         self._batcher.close()
 
     def _fitting(
-        self, sequences: Sequence[TokenSequence], deadline: float | None
+        self, sequences: Sequence[TokenSequence], deadline: float | None, *, first: bool
     ) -> Sequence[TokenSequence]:
-        """Return the first sequences, as many as will be scored before the deadline."""
+        """Return the first sequences, as many as will be scored before the deadline.
+
+        Of the first slice one is tried while there is time at all, or one slow run would teach
+        never to try again.
+        """
         if deadline is None:
             return sequences
         left = deadline - time.monotonic()
         ends = accumulate(self._seconds_per_token * len(sequence) for sequence in sequences)
-        return sequences[: sum(1 for end in ends if end < left)]
+        fitting = sum(1 for end in ends if end < left)
+        return sequences[: max(fitting, 1 if first and left > 0 else 0)]
 
     def _run(self, sequences: Sequence[TokenSequence], deadline: float | None) -> list[float]:
         """Return a score for each sequence, or none at all where the deadline came first."""
@@ -103,7 +110,8 @@ class Reranker:
         """Move the estimate towards what a caller just saw, waiting for others included."""
         seen = seconds / tokens
         known = self._seconds_per_token or seen
-        self._seconds_per_token = known + _LEARNING_RATE * (seen - known)
+        rate = _LEARNING_RATE if seen > known else _RECOVERY_RATE
+        self._seconds_per_token = known + rate * (seen - known)
 
 
 def load_reranker(name: str, settings: Settings) -> Reranker:
