@@ -12,7 +12,7 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.14 python
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo "$$name" && break; done)
 
-.PHONY: help setup demo test check format settings-page up down clean
+.PHONY: help setup demo test check format settings-page schema-dump freeze up down clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,12 @@ format: setup ## Format the code and mend what the linter can
 
 settings-page: setup ## Write docs/settings.md anew from the settings themselves
 	$(BIN)/python -m service.settings_page > docs/settings.md
+
+schema-dump: setup ## Write migrations/schema.sql anew from what the migrations make
+	$(BIN)/python -m tests.migrations.dump_schema > migrations/schema.sql
+
+freeze: setup ## Freeze the SQL files of migrations/ as they are; right only before a release
+	$(BIN)/python -m tests.migrations.freeze > migrations/functions/frozen.txt
 
 up: setup ## Start the stack in the background
 	@exec $(BIN)/rankgres up --detach

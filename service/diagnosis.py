@@ -1,5 +1,8 @@
 """Checks of everything Rankgres needs, each with what to do about it."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -122,10 +125,30 @@ def _check_models(settings: Settings) -> Iterator[Finding]:
     missing = [name for name in ("onnxruntime", "tokenizers") if find_spec(name) is None]
     if missing:
         yield Finding(
-            "inference",
+            "models",
             "warning",
             f"{', '.join(missing)} not installed here",
             "fine where only the service runs; for workers: pip install 'rankgres[onnx]'",
         )
-    else:
-        yield Finding("inference", "ok", f"backend setting {settings.inference_backend}")
+        return
+    for role, model in (
+        ("encoder", settings.embedding_model),
+        ("reranker", settings.reranker_model),
+    ):
+        yield _model(role, model)
+
+
+def _model(role: str, model: str) -> Finding:
+    # In a process of its own: the service never imports what touches models. Offline: a doctor
+    # does not fetch gigabytes.
+    found = subprocess.run(
+        [sys.executable, "-P", "-m", "workers.inference.model_files", model],
+        env=os.environ | {"HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    detail, _, mend = found.stdout.strip().partition("\n")
+    if found.returncode:
+        return Finding(role, "warning", detail or found.stderr.strip(), mend)
+    return Finding(role, "ok", f"{model} in {detail}")

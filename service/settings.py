@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Literal
 
 import platformdirs
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.errors import InvalidInputError
 from service.model_cards import DEFAULT_ENCODER, DEFAULT_RERANKER
 
 
@@ -111,5 +112,19 @@ class Settings(BaseSettings):
 
 @cache
 def get_settings() -> Settings:
-    """Read the environment once per process."""
-    return Settings()
+    """Read the environment once per process.
+
+    Raises:
+        InvalidInputError: a variable has a value that its setting cannot have.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        variable = f"RANKGRES_{'_'.join(str(part) for part in first['loc']).upper()}"
+        raise InvalidInputError(
+            f"{variable} is {first['input']!r}: {first['msg']}",
+            field=variable,
+            value=first["input"],
+            mend=f"set it to another value, or unset it with: unset {variable}",
+        ) from None

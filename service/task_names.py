@@ -25,3 +25,5 @@ PULSE_PREFIX: Final = "rankgres:pulse:"
 PULSE_SECONDS: Final = 3
 #: ``{QUERY_CACHE_PREFIX}{hash of model and query}`` holds an embedding as float32 bytes.
 QUERY_CACHE_PREFIX: Final = "rankgres:query:"
+#: ``{RESULT_PREFIX}{task id}`` is where Celery keeps and publishes a result; the name is Celery's.
+RESULT_PREFIX: Final = "celery-task-meta-"

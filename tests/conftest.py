@@ -6,13 +6,16 @@ A server and a migrated template are made once a session, and cloned for each te
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
+import httpx
 import pytest
 
 from service.db.connection import Connection, Pool, connect, open_pool
 from service.local.redis import EmbeddedRedis
 from service.settings import Settings, get_settings
 from tests.support.databases import DatabaseServer
+from tests.support.stack import RealStack
 
 VERSIONS = (16, 18)
 
@@ -84,6 +87,31 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedR
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealStack]:
+    """Every process of Rankgres, running; whoever harms one waits until it is back."""
+    stack = RealStack(tmp_path_factory.mktemp("stack"))
+    stack.start()
+    yield stack
+    stack.stop()
+
+
+@pytest.fixture(scope="session")
+def http(stack: RealStack) -> Iterator[httpx.Client]:
+    """A client of the running service."""
+    with stack.http() as client:
+        yield client
+
+
+@pytest.fixture
+def collection(http: httpx.Client) -> Iterator[str]:
+    """An empty collection of its own on the running stack."""
+    name = f"test-{uuid4().hex}"
+    assert http.post("/collections", json={"name": name}).status_code == 201
+    yield name
+    http.delete(f"/collections/{name}")
 
 
 @pytest.fixture

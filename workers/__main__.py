@@ -5,14 +5,14 @@ import signal
 import sys
 import threading
 
-from celery.signals import worker_ready, worker_shutting_down
+from celery.signals import worker_shutting_down
 
 from service.local.endpoints import database_url, redis_url
 from service.logs import set_up_logs
 from service.settings import Settings, get_settings
 from service.task_names import EMBED_QUEUE, ENCODE_QUEUE, QUEUES, RERANK_QUEUE
 from workers.celery_app import make_app
-from workers.pulse import PulseThread
+from workers.pulse import Heart, PulseThread
 
 log = logging.getLogger("workers")
 
@@ -35,9 +35,8 @@ def main() -> None:
 def _run_worker(queue: str, settings: Settings) -> None:
     model, backend = _load_model(queue, settings)
     app = make_app(redis_url(settings), queue)
-    pulse = PulseThread(redis_url(settings), queue, model, backend)
-    worker_ready.connect(lambda **_: pulse.start(), weak=False)
-    worker_shutting_down.connect(lambda **_: pulse.stop(), weak=False)
+    app.heart = Heart(redis_url(settings), queue, model, backend)
+    worker_shutting_down.connect(lambda **_: app.heart.stop(), weak=False)
     app.Worker(
         pool="threads",
         concurrency=_THREADS[queue],
@@ -73,7 +72,7 @@ def _run_relay(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     sender = TaskSender(redis_url(settings))
-    pulse = PulseThread(redis_url(settings), "relay", "", "")
+    pulse = PulseThread(Heart(redis_url(settings), "relay", "", ""))
     pulse.start()
     janitors = threading.Thread(
         target=tend_generations, args=(database_url(settings), settings, stop), name="janitors"

@@ -42,9 +42,9 @@ def make_app(redis_url: str, queue: str) -> Celery:
         task_send_sent_event=False,
         worker_enable_remote_control=False,
         # Redis may come later than the worker, and come back at any time: never give up.
+        worker_consumer="workers.steady_consumer:SteadyConsumer",
         broker_connection_retry_on_startup=True,
         broker_connection_retry=True,
-        broker_connection_max_retries=None,
         # After a lost connection the tasks under way go on: they owe nothing to the broker.
         worker_cancel_long_running_tasks_on_connection_loss=False,
         # Logging is set up once, by the command line.

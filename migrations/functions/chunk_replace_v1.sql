@@ -36,7 +36,9 @@ DECLARE
         HAVING count(*) > 0
         $statement$;
 BEGIN
-    SELECT * INTO generation FROM rankgres.generation WHERE id = replaced_generation;
+    -- Locked, so that a drop waits for this batch instead of taking the table from under it.
+    SELECT * INTO generation FROM rankgres.generation WHERE id = replaced_generation
+    FOR KEY SHARE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'generation % does not exist', replaced_generation
             USING ERRCODE = 'undefined_object';

@@ -27,6 +27,7 @@ BEGIN
     EXCEPTION WHEN undefined_object OR invalid_schema_name OR syntax_error OR invalid_name THEN
         RAISE EXCEPTION 'text_search_config "%" does not exist', text_search_config
             USING ERRCODE = 'invalid_parameter_value',
+                COLUMN = 'text_search_config',
                 HINT = 'use one of: ' || (
                     SELECT string_agg(cfgname::text, ', ' ORDER BY cfgname) FROM pg_ts_config
                 );

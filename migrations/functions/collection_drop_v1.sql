@@ -17,9 +17,14 @@ BEGIN
     dropped_generations := ARRAY(
         SELECT id FROM rankgres.generation WHERE collection_id = dropped_collection
     );
-    -- Takes the documents and generations along; the deletions queue nothing that lives on.
+    -- Generations first: the documents that the collection takes along are then queued for nobody.
+    DELETE FROM rankgres.generation WHERE collection_id = dropped_collection;
     DELETE FROM rankgres.collection WHERE id = dropped_collection;
     FOREACH dropped_generation IN ARRAY dropped_generations LOOP
+        -- Waits for a running statistics_fold, whose new rows could not be seen below.
+        PERFORM pg_advisory_xact_lock(
+            hashtextextended('rankgres.statistics_fold', dropped_generation)
+        );
         EXECUTE format('DROP TABLE rankgres.%I', 'chunk_' || dropped_generation);
     END LOOP;
     DELETE FROM rankgres.outbox WHERE generation_id = ANY (dropped_generations);

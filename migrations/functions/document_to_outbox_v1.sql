@@ -3,9 +3,10 @@
 -- lease, so that the worker holding it finds out when it finishes.
 CREATE FUNCTION rankgres.document_to_outbox_v1() RETURNS trigger
 LANGUAGE plpgsql
--- The application needs rights on rankgres.document, none on the outbox.
+-- The application needs rights on rankgres.document, none on the outbox. Run with our rights, it must
+-- find no function that others could put in its way: nothing but the system's schema.
 SECURITY DEFINER
-SET search_path FROM CURRENT
+SET search_path = pg_catalog, pg_temp
 AS $function$
 DECLARE
     changed text := CASE tg_op

@@ -1,4 +1,6 @@
 -- The text of a filter's jsonpath predicate, '' for an empty filter; calls itself for what is nested.
+-- Comparisons stand inside exists(path ? (…)), which is false where the types differ: a bare one would
+-- be unknown, and so would be its negation.
 CREATE FUNCTION rankgres.filter_condition_v1(filter jsonb) RETURNS text
 LANGUAGE plpgsql
 IMMUTABLE
@@ -17,13 +19,13 @@ DECLARE
 BEGIN
     IF jsonb_typeof(filter) <> 'object' THEN
         RAISE EXCEPTION 'a filter is an object, not %', filter
-            USING ERRCODE = 'invalid_parameter_value', HINT = hint;
+            USING ERRCODE = 'invalid_parameter_value', HINT = hint, COLUMN = 'filter';
     END IF;
     FOR member IN SELECT * FROM jsonb_each(filter) LOOP
         IF member.key IN ('and', 'or') THEN
             IF jsonb_typeof(member.value) <> 'array' OR jsonb_array_length(member.value) = 0 THEN
                 RAISE EXCEPTION '"%" takes a list of filters, not %', member.key, member.value
-                    USING ERRCODE = 'invalid_parameter_value', HINT = hint;
+                    USING ERRCODE = 'invalid_parameter_value', HINT = hint, COLUMN = 'filter';
             END IF;
             parts := ARRAY(
                 SELECT coalesce(nullif(rankgres.filter_condition_v1(value), ''), '(1 == 1)')
@@ -44,27 +46,36 @@ BEGIN
         path := '$.' || to_jsonb(member.key)::text;
         IF jsonb_typeof(member.value) = 'array' THEN
             RAISE EXCEPTION 'filter field "%" cannot equal a list', member.key
-                USING ERRCODE = 'invalid_parameter_value', HINT = 'use {"in": [values]}';
+                USING ERRCODE = 'invalid_parameter_value', HINT = 'use {"in": [values]}',
+                    COLUMN = 'filter';
+        ELSIF member.value = '{}' THEN
+            RAISE EXCEPTION 'filter field "%" has no operator', member.key
+                USING ERRCODE = 'invalid_parameter_value', HINT = hint, COLUMN = 'filter';
         ELSIF jsonb_typeof(member.value) <> 'object' THEN
-            conditions := conditions || format('(%s == %s)', path, member.value);
+            conditions := conditions || format('exists(%s ? (@ == %s))', path, member.value);
             CONTINUE;
         END IF;
         FOR operation IN SELECT * FROM jsonb_each(member.value) LOOP
-            IF operation.key = 'in' AND jsonb_typeof(operation.value) = 'array' THEN
-                IF operation.value @? '$[*] ? (@.type() == "array" || @.type() == "object")' THEN
-                    RAISE EXCEPTION 'filter field "%": "in" takes plain values, not %',
+            IF operation.key = 'in' THEN
+                IF jsonb_typeof(operation.value) <> 'array'
+                    OR operation.value @? 'strict $[*] ? (@.type() == "array" || @.type() == "object")' THEN
+                    RAISE EXCEPTION 'filter field "%": "in" takes a list of plain values, not %',
                         member.key, operation.value
-                        USING ERRCODE = 'invalid_parameter_value', HINT = hint;
+                        USING ERRCODE = 'invalid_parameter_value', HINT = hint, COLUMN = 'filter';
                 END IF;
                 parts := ARRAY(
-                    SELECT format('%s == %s', path, value)
-                    FROM jsonb_array_elements(operation.value)
+                    SELECT format('@ == %s', value) FROM jsonb_array_elements(operation.value)
                 );
                 conditions := conditions || format(
-                    '(%s)',
-                    coalesce(nullif(array_to_string(parts, ' || '), ''), '1 == 0')
+                    'exists(%s ? (%s))',
+                    path, coalesce(nullif(array_to_string(parts, ' || '), ''), '1 == 0')
                 );
-            ELSIF operation.key = 'exists' AND jsonb_typeof(operation.value) = 'boolean' THEN
+            ELSIF operation.key = 'exists' THEN
+                IF jsonb_typeof(operation.value) <> 'boolean' THEN
+                    RAISE EXCEPTION 'filter field "%": "exists" takes true or false, not %',
+                        member.key, operation.value
+                        USING ERRCODE = 'invalid_parameter_value', HINT = hint, COLUMN = 'filter';
+                END IF;
                 conditions := conditions || format(
                     '%s(exists(%s))',
                     CASE WHEN operation.value::boolean THEN '' ELSE '!' END,
@@ -73,17 +84,19 @@ BEGIN
             ELSIF jsonb_typeof(operation.value) IN ('array', 'object') THEN
                 RAISE EXCEPTION 'filter field "%": "%" does not take %',
                     member.key, operation.key, operation.value
-                    USING ERRCODE = 'invalid_parameter_value', HINT = hint;
+                    USING ERRCODE = 'invalid_parameter_value', HINT = hint, COLUMN = 'filter';
             ELSIF operation.key = 'ne' THEN
-                conditions := conditions || format('!(%s == %s)', path, operation.value);
+                conditions := conditions || format(
+                    '!(exists(%s ? (@ == %s)))', path, operation.value
+                );
             ELSIF operators ? operation.key THEN
                 conditions := conditions || format(
-                    '(%s %s %s)',
+                    'exists(%s ? (@ %s %s))',
                     path, operators ->> operation.key, operation.value
                 );
             ELSE
                 RAISE EXCEPTION 'filter field "%": unknown operator "%"', member.key, operation.key
-                    USING ERRCODE = 'invalid_parameter_value', HINT = hint;
+                    USING ERRCODE = 'invalid_parameter_value', HINT = hint, COLUMN = 'filter';
             END IF;
         END LOOP;
     END LOOP;

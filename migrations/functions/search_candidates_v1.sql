@@ -56,31 +56,55 @@ DECLARE
     lexical_done timestamptz;
     vector_done timestamptz;
     stage_size integer;
+    counted record;
 BEGIN
-    IF mode NOT IN ('lexical', 'vector', 'hybrid') THEN
+    IF mode IS NULL OR mode NOT IN ('lexical', 'vector', 'hybrid') THEN
         RAISE EXCEPTION 'mode "%" is not known', mode
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'use lexical, vector or hybrid';
-    ELSIF fusion NOT IN ('convex', 'rrf') THEN
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'mode',
+                HINT = 'use lexical, vector or hybrid';
+    ELSIF fusion IS NULL OR fusion NOT IN ('convex', 'rrf') THEN
         RAISE EXCEPTION 'fusion "%" is not known', fusion
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'use convex or rrf';
-    ELSIF lexical_weight NOT BETWEEN 0 AND 1 THEN
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'fusion',
+                HINT = 'use convex or rrf';
+    ELSIF lexical_weight IS NULL OR lexical_weight NOT BETWEEN 0 AND 1 THEN
         RAISE EXCEPTION 'lexical_weight % is not between 0 and 1', lexical_weight
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'the vector stage gets the rest of 1';
-    ELSIF least(candidates, stage_candidates, passages, rrf_k, posting_budget) < 1 THEN
-        RAISE EXCEPTION 'candidates, stage_candidates, passages, rrf_k and posting_budget start at 1'
-            USING ERRCODE = 'invalid_parameter_value';
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'lexical_weight',
+                HINT = 'the vector stage gets the rest of 1';
     ELSIF mode <> 'lexical' AND query_embedding IS NULL THEN
         RAISE EXCEPTION 'mode "%" needs query_embedding', mode
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'pass it, or mode => ''lexical''';
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'query_embedding',
+                HINT = 'pass it, or mode => ''lexical''';
     END IF;
+    FOR counted IN
+        SELECT * FROM (VALUES
+            ('candidates', candidates),
+            ('stage_candidates', stage_candidates),
+            ('passages', passages),
+            ('rrf_k', rrf_k),
+            ('posting_budget', posting_budget),
+            ('ef_search', coalesce(ef_search, 1))
+        ) AS parameter (name, value)
+        WHERE value IS NULL OR value < 1
+    LOOP
+        RAISE EXCEPTION '% is %', counted.name, coalesce(counted.value::text, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = counted.name,
+                HINT = 'use 1 or more';
+    END LOOP;
     SELECT found.* INTO generation
     FROM rankgres.generation AS found
     JOIN rankgres.collection AS owner ON owner.id = found.collection_id
     WHERE owner.name = search_candidates_v1.collection AND found.state = 'active';
-    IF NOT FOUND THEN
+    BEGIN
+        -- Held to the transaction's end, so that no stage finds its table dropped. No id is 0.
+        EXECUTE format(
+            'LOCK TABLE rankgres.%I IN ACCESS SHARE MODE',
+            'chunk_' || coalesce(generation.id, 0)
+        );
+    EXCEPTION WHEN undefined_table THEN
         RAISE EXCEPTION 'collection "%" does not exist', collection
-            USING ERRCODE = 'undefined_object', HINT = 'SELECT name FROM rankgres.collection';
-    END IF;
+            USING ERRCODE = 'undefined_object', COLUMN = 'collection',
+                HINT = 'SELECT name FROM rankgres.collection';
+    END;
     condition := rankgres.filter_to_jsonpath_v1(filter);
     stage_size := greatest(stage_candidates, candidates);
 

@@ -6,8 +6,9 @@
 --
 -- Work is bounded: candidates are the chunks of the rarest lexemes, as many lexemes as stand in at
 -- most posting_budget chunks together; common lexemes add to the scores of these candidates alone.
--- Where even the rarest stands in more chunks, candidates are chunks with all lexemes, then chunks of
--- the rarest, posting_budget of each at most. Whether candidates were bounded is told in the
+-- Where that gives too few, or even the rarest stands in more chunks, chunks with all of the common
+-- lexemes follow, then chunks of the rarest of these (under a filter, of any), posting_budget of each
+-- at most: a filter never hides what exists. Whether candidates were bounded is told in the
 -- transaction's setting rankgres.lexical_bounded.
 --
 -- Term frequencies come from ts_rank, which for one lexeme and equal weights is a function of the
@@ -34,10 +35,15 @@ DECLARE
     terms tsquery [];
     weights double precision [];
     within_budget integer;
-    matching text := 'SELECT document_id, position, lexical_length, lexemes
-        FROM rankgres.%1$I WHERE lexemes @@ $3 %2$s';
+    postings_within bigint;
+    longer_than_counted boolean;
+    matching text;
     contributions text;
+    -- Together within the budget; all of the other lexemes; the rarest or any of the others.
     pool tsquery;
+    common tsquery;
+    fallback tsquery;
+    enough boolean;
 BEGIN
     PERFORM set_config('rankgres.lexical_bounded', 'false', true);
     SELECT * INTO STRICT generation FROM rankgres.generation WHERE id = searched_generation;
@@ -59,40 +65,67 @@ BEGIN
             * ln(1 + (chunk_total - wanted.chunk_count + 0.5) / (wanted.chunk_count + 0.5))
             ORDER BY wanted.place
         ),
-        count(*) FILTER (WHERE wanted.postings <= posting_budget)
-    INTO terms, weights, within_budget
+        count(*) FILTER (WHERE wanted.postings <= posting_budget),
+        max(wanted.postings) FILTER (WHERE wanted.postings <= posting_budget),
+        max(wanted.lexemes) > max_lexemes
+    INTO terms, weights, within_budget, postings_within, longer_than_counted
     FROM (
         SELECT
             lexeme.term,
             lexeme.query_frequency,
             least(lexeme.chunk_count, chunk_total) AS chunk_count,
             lexeme.place,
-            sum(lexeme.chunk_count) OVER (ORDER BY lexeme.place) AS postings
+            sum(lexeme.chunk_count) OVER (ORDER BY lexeme.place) AS postings,
+            count(*) OVER () AS lexemes
         FROM rankgres.query_lexemes_v1(
             searched_generation, generation.text_search_config, query
         ) WITH ORDINALITY AS lexeme (lexeme, query_frequency, chunk_count, term, place)
-        WHERE lexeme.place <= max_lexemes
-    ) AS wanted;
+    ) AS wanted
+    WHERE wanted.place <= max_lexemes;
     IF terms IS NULL THEN
         RETURN;
     END IF;
 
-    -- $1 terms, $2 weights, $3 pool, $4 filter, $5 posting budget, $6 mean length, $7 candidates,
-    -- $8 passages, $9 k1, $10 b
-    IF within_budget > 0 THEN
-        SELECT string_agg(term::text, '|')::tsquery INTO pool
-        FROM unnest(terms[:within_budget]) AS term;
-    ELSE
-        SELECT string_agg(term::text, '&')::tsquery INTO pool FROM unnest(terms) AS term;
-        matching := format(
-            '(%1$s LIMIT $5) UNION ALL (%2$s AND NOT lexemes @@ $3 LIMIT $5)',
-            matching,
-            replace(matching, '$3', '($1)[1]')
-        );
-    END IF;
     PERFORM set_config(
-        'rankgres.lexical_bounded', (within_budget < cardinality(terms))::text, true
+        'rankgres.lexical_bounded',
+        (longer_than_counted OR within_budget < cardinality(terms))::text,
+        true
     );
+    SELECT string_agg(term::text, '|')::tsquery INTO pool
+    FROM unnest(terms[:within_budget]) AS term;
+    SELECT
+        string_agg(term::text, '&')::tsquery,
+        CASE WHEN filter IS NULL THEN terms[within_budget + 1]
+            ELSE string_agg(term::text, '|')::tsquery END
+    INTO common, fallback
+    FROM unnest(terms[within_budget + 1:]) AS term;
+
+    -- $1 terms, $2 weights, $3 pool, $4 filter, $5 posting budget, $6 mean length, $7 candidates,
+    -- $8 passages, $9 k1, $10 b, $11 common, $12 fallback
+    matching := format(
+        'SELECT document_id, position, lexical_length, lexemes FROM rankgres.%I WHERE %s lexemes @@ ',
+        'chunk_' || searched_generation,
+        CASE WHEN filter IS NOT NULL THEN 'filters @@ $4 AND' ELSE '' END
+    );
+    enough := common IS NULL OR coalesce(postings_within, 0) >= candidates;
+    IF enough AND common IS NOT NULL AND filter IS NOT NULL THEN
+        -- A look at some: documents seldom have more than ten matching chunks.
+        EXECUTE format(
+            'SELECT count(DISTINCT document_id) >= $3 FROM (%s $1 LIMIT 10 * $3) AS looked_at',
+            replace(matching, '$4', '$2')
+        ) INTO enough USING pool, filter, candidates;
+    END IF;
+    matching := CASE
+        WHEN enough THEN matching || '$3'
+        WHEN pool IS NULL THEN format(
+            '(%1$s $11 LIMIT $5) UNION ALL (%1$s $12 AND NOT lexemes @@ $11 LIMIT $5)', matching
+        )
+        ELSE format(
+            '(%1$s $3) UNION ALL (%1$s $11 AND NOT lexemes @@ $3 LIMIT $5)
+            UNION ALL (%1$s $12 AND NOT lexemes @@ $11 AND NOT lexemes @@ $3 LIMIT $5)',
+            matching
+        )
+    END;
     -- One expression a lexeme: three times as fast as a lateral join over the terms.
     SELECT string_agg(
         format(
@@ -139,13 +172,9 @@ BEGIN
         WHERE passage <= $8
         ORDER BY rank, passage
         $statement$,
-        format(
-            matching,
-            'chunk_' || searched_generation,
-            CASE WHEN filter IS NOT NULL THEN 'AND filters @@ $4' ELSE '' END
-        ),
+        matching,
         contributions
     ) USING terms, weights, pool, filter, posting_budget, mean_length, candidates, passages,
-        generation.bm25_k1, generation.bm25_b;
+        generation.bm25_k1, generation.bm25_b, common, fallback;
 END
 $function$;

@@ -16,10 +16,6 @@ CREATE FUNCTION rankgres.search_vector_v1(
 ) RETURNS TABLE (document_id text, "position" integer, score double precision, rank bigint, passage bigint)
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
--- Named here so that what is set below is undone when the function returns.
-SET hnsw.iterative_scan = 'relaxed_order'
-SET hnsw.ef_search = 40
-SET hnsw.max_scan_tuples = 20000
 AS $function$
 #variable_conflict use_column
 DECLARE
@@ -34,12 +30,19 @@ DECLARE
     positions integer [];
     distances double precision [];
     documents_found bigint;
+    -- Set during the scan and put back after it. Clauses SET of the function would do the same, but
+    -- to create or restore such a function takes a superuser while pgvector is not loaded.
+    settings_during constant jsonb :=
+        '{"hnsw.iterative_scan": "relaxed_order", "hnsw.max_scan_tuples": "20000"}';
+    settings_before jsonb;
 BEGIN
+    PERFORM set_config('rankgres.vector_plan', 'exact', true);
     SELECT * INTO STRICT generation FROM rankgres.generation WHERE id = searched_generation;
     IF vector_dims(query_embedding) <> generation.embedding_dimension THEN
         RAISE EXCEPTION 'query_embedding has % dimensions, the collection''s embeddings have %',
             vector_dims(query_embedding), generation.embedding_dimension
             USING ERRCODE = 'invalid_parameter_value',
+                COLUMN = 'query_embedding',
                 HINT = format('embed the query with %s', generation.embedding_model);
     END IF;
     -- Several chunks of one document take places: ask for as many more as documents have on average.
@@ -63,6 +66,9 @@ BEGIN
         oversampling := 4;
     END IF;
 
+    SELECT jsonb_object_agg(name, current_setting(name)) INTO settings_before
+    FROM unnest('{hnsw.ef_search,hnsw.iterative_scan,hnsw.max_scan_tuples}'::text []) AS name;
+    PERFORM set_config(key, value, true) FROM jsonb_each_text(settings_during);
     LOOP
         PERFORM set_config(
             'hnsw.ef_search',
@@ -90,8 +96,8 @@ BEGIN
             CASE WHEN filter IS NOT NULL THEN 'WHERE filters @@ $2' ELSE '' END,
             CASE plan
                 WHEN 'hnsw' THEN rankgres.generation_hnsw_order_v1(generation, '$1')
-                -- An expression that no index has.
-                ELSE '0 + ' || distance
+                -- An expression that no index has, and no choice left between equals.
+                ELSE '0 + ' || distance || ', document_id COLLATE "C", position'
             END,
             oversampling
         )
@@ -109,6 +115,7 @@ BEGIN
             OR chunks_wanted >= chunk_total;
         chunks_wanted := 2 * chunks_wanted;
     END LOOP;
+    PERFORM set_config(key, value, true) FROM jsonb_each_text(settings_before);
     PERFORM set_config('rankgres.vector_plan', plan, true);
 
     RETURN QUERY
@@ -117,7 +124,8 @@ BEGIN
             nearest.document_id,
             nearest.position,
             CASE generation.distance
-                WHEN 'cosine' THEN 1 - nearest.distance
+                -- An embedding of zeros has no direction and comes last: least() turns its NaN into 2.
+                WHEN 'cosine' THEN 1 - least(nearest.distance, 2)
                 ELSE -nearest.distance
             END AS score,
             row_number() OVER (PARTITION BY nearest.document_id ORDER BY nearest.place) AS passage,

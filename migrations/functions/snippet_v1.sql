@@ -1,5 +1,7 @@
 -- A short excerpt of a passage with the query's words between two marks. Words are matched as the
 -- generation's text-search configuration sees them; a passage with none of them gives its beginning.
+-- Postgres would leave out what looks like a tag, so "<" is hidden from it behind a private-use
+-- character.
 CREATE FUNCTION rankgres.snippet_v1(
     searched_generation bigint,
     query text,
@@ -11,9 +13,9 @@ LANGUAGE sql
 STABLE
 SET search_path FROM CURRENT
 AS $function$
-    SELECT ts_headline(
+    SELECT replace(ts_headline(
         generation.text_search_config::regconfig,
-        passage,
+        replace(passage, '<', U&'\E002'),
         -- Quoted lexemes joined by or; an empty query matches nothing, and the beginning is shown.
         coalesce(
             (
@@ -32,7 +34,7 @@ AS $function$
             start_mark,
             stop_mark
         )
-    )
+    ), U&'\E002', '<')
     FROM rankgres.generation
     WHERE generation.id = searched_generation
 $function$;

@@ -7,6 +7,7 @@ SET search_path FROM CURRENT
 AS $function$
 DECLARE
     moved bigint;
+    shrunk text [];
 BEGIN
     IF NOT pg_try_advisory_xact_lock(
         hashtextextended('rankgres.statistics_fold', folded_generation)
@@ -30,16 +31,23 @@ BEGIN
         DELETE FROM rankgres.lexeme_change WHERE generation_id = folded_generation
         RETURNING lexeme, chunk_count
     ),
-    folded AS (
-        INSERT INTO rankgres.lexeme (generation_id, lexeme, chunk_count)
-        SELECT folded_generation, lexeme, sum(chunk_count)
+    net AS (
+        SELECT lexeme, sum(chunk_count) AS difference, count(*) AS changes
         FROM change
         GROUP BY lexeme
+    ),
+    folded AS (
+        INSERT INTO rankgres.lexeme (generation_id, lexeme, chunk_count)
+        SELECT folded_generation, lexeme, difference FROM net WHERE difference <> 0
         ON CONFLICT (generation_id, lexeme) DO UPDATE SET
             chunk_count = lexeme.chunk_count + excluded.chunk_count
     )
-    SELECT count(*) INTO moved FROM change;
-    DELETE FROM rankgres.lexeme WHERE generation_id = folded_generation AND chunk_count = 0;
+    SELECT coalesce(sum(changes), 0), array_agg(lexeme) FILTER (WHERE difference < 0)
+    INTO moved, shrunk
+    FROM net;
+    -- Only what shrank can have come to nothing; a look at every lexeme would cost each fold.
+    DELETE FROM rankgres.lexeme
+    WHERE generation_id = folded_generation AND lexeme = ANY (shrunk) AND chunk_count = 0;
     RETURN moved;
 END
 $function$;

@@ -1,7 +1,9 @@
 """Service client: what the command line sends to the HTTP service, and how problems come back."""
 
+from json import dumps
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 
@@ -69,7 +71,12 @@ class ServiceClient:
 
     def _send(self, method: str, path: str, json: Any = None) -> Any:
         try:
-            response = self._http.request(method, path, json=json)
+            # In ASCII: an argument of the shell may hold bytes that are no text, and the service
+            # says so better than an encoder does.
+            content = None if json is None else dumps(json)
+            response = self._http.request(
+                method, path, content=content, headers={"Content-Type": "application/json"}
+            )
         except httpx.HTTPError as error:
             raise StackNotRunningError(
                 f"no answer from the service at {self._http.base_url}: {error}",
@@ -80,6 +87,11 @@ class ServiceClient:
         if response.is_success:
             return response.json()
         raise _problem(response)
+
+
+def search_path(collection: str) -> str:
+    """Return the address of a collection's searches, whatever its name holds."""
+    return f"/collections/{quote(collection, safe='', errors='replace')}/search"
 
 
 def _problem(response: httpx.Response) -> RankgresError:

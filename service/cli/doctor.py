@@ -8,7 +8,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from service.cli.terminal import console
-from service.diagnosis import diagnose
 from service.local.endpoints import redis_url
 from service.search.task_sender import connect_redis
 from service.settings import get_settings
@@ -37,6 +36,8 @@ def doctor(
     """
     if worker is not None:
         raise typer.Exit(0 if _lives(worker) else 1)
+    from service.diagnosis import diagnose
+
     table = Table(box=None, show_header=False)
     wrong = False
     for finding in diagnose(get_settings()):

@@ -17,7 +17,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from service.cli.client import ServiceClient
+from service.cli.client import ServiceClient, search_path
 from service.cli.terminal import console, error_console
 from service.evaluation.evaluation import (
     Answer,
@@ -104,7 +104,7 @@ def _service_search(client: ServiceClient, collection: str, rerank: dict[str, in
             "rerank": rerank if reranked else False,
         }
         started = time.perf_counter()
-        response = client.post(f"/collections/{collection}/search", request)
+        response = client.post(search_path(collection), request)
         milliseconds = (time.perf_counter() - started) * 1000
         documents = [result["id"] for result in response["results"]]
         return Answer(documents, milliseconds, [_reason(item) for item in response["degraded"]])

@@ -1,8 +1,10 @@
 """Shows how a collection's queue drains and its HNSW index is built."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from service.cli.terminal import console, error_console
 from service.collections.collection import CollectionStatus, show_collection
@@ -10,7 +12,9 @@ from service.collections.hnsw_index import build_progress
 from service.db.connection import Connection, connect
 from service.settings import get_settings
 
-_POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.25
+#: Where no terminal is, a line this often in place of a bar.
+_LINE_SECONDS = 10.0
 
 
 def follow_indexing(database_url: str, collection: str, timeout: float | None = None) -> bool:
@@ -20,20 +24,10 @@ def follow_indexing(database_url: str, collection: str, timeout: float | None = 
         Whether it came to that in ``timeout`` seconds (None: however long) with no dead letter.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
-    with (
-        connect(database_url, autocommit=True) as connection,
-        Progress(
-            TextColumn("{task.description:9}"),
-            BarColumn(),
-            TextColumn("{task.percentage:3.0f} %  {task.fields[note]}"),
-            TimeRemainingColumn(),
-            console=error_console,
-            disable=not error_console.is_terminal,
-        ) as progress,
-    ):
-        done = _follow_queue(connection, collection, progress, deadline)
-        if done:
-            done = _follow_index(connection, collection, progress, deadline)
+    with connect(database_url, autocommit=True) as connection:
+        done = _follow_queue(connection, collection, deadline) and _follow_index(
+            connection, collection, deadline
+        )
         status = show_collection(connection, collection)
     console.print(f"{status.documents:,} documents, {status.chunks:,} chunks are searchable")
     if status.waiting:
@@ -46,46 +40,72 @@ def follow_indexing(database_url: str, collection: str, timeout: float | None = 
     return done and not status.dead
 
 
-def _follow_queue(
-    connection: Connection, collection: str, progress: Progress, deadline: float | None
-) -> bool:
+class Bar:
+    """One progress bar in a terminal; elsewhere a line now and then."""
+
+    def __init__(self, progress: Progress, name: str) -> None:
+        self._progress = progress
+        self._name = name
+        self._task: TaskID = progress.add_task(name, total=1.0, note="")
+        self._next_line = time.monotonic() + _LINE_SECONDS
+
+    def show(self, share: float, note: str) -> None:
+        """Show how much is done, between 0 and 1, and a note beside it."""
+        self._progress.update(self._task, completed=share, note=note)
+        if self._progress.disable and time.monotonic() >= self._next_line:
+            self._next_line += _LINE_SECONDS
+            error_console.print(f"{self._name}: {share:4.0%}  {note}")
+
+
+@contextmanager
+def progress_bar(name: str) -> Iterator[Bar]:
+    """Show a bar while the block runs."""
+    with Progress(
+        TextColumn("{task.description:11}"),
+        BarColumn(),
+        TextColumn("{task.percentage:3.0f} %  {task.fields[note]}"),
+        TimeRemainingColumn(),
+        console=error_console,
+        disable=not error_console.is_terminal,
+    ) as progress:
+        yield Bar(progress, name)
+
+
+def _follow_queue(connection: Connection, collection: str, deadline: float | None) -> bool:
     status = show_collection(connection, collection)
     total = status.waiting
+    if total == 0:
+        return True
     started = time.monotonic()
-    task = progress.add_task("embedding", total=total, note="")
-    while status.waiting:
-        if _past(deadline):
-            return False
-        time.sleep(_POLL_SECONDS)
-        status = show_collection(connection, collection)
-        # What others queue meanwhile counts as well.
-        total = max(total, status.waiting)
-        done = total - status.waiting
-        rate = done / max(1e-9, time.monotonic() - started)
-        progress.update(
-            task, total=total, completed=done, note=f"{done:,} documents, {rate:,.0f}/s"
-        )
-    progress.update(task, total=max(total, 1), completed=max(total, 1))
+    with progress_bar("embedding") as bar:
+        while status.waiting:
+            if _past(deadline):
+                return False
+            time.sleep(_POLL_SECONDS)
+            status = show_collection(connection, collection)
+            # What others queue meanwhile counts as well.
+            total = max(total, status.waiting)
+            done = total - status.waiting
+            rate = done / (time.monotonic() - started)
+            bar.show(done / total, f"{done:,} of {total:,} documents, {rate:,.0f}/s")
     return True
 
 
-def _follow_index(
-    connection: Connection, collection: str, progress: Progress, deadline: float | None
-) -> bool:
+def _follow_index(connection: Connection, collection: str, deadline: float | None) -> bool:
     status = show_collection(connection, collection)
     if not _index_due(status):
         return True
-    task = progress.add_task("HNSW", total=1.0, note="")
-    while status.hnsw_state != "ready":
+    with progress_bar("HNSW index") as bar:
         # Another load may begin meanwhile; the index then waits for it to drain.
-        if _past(deadline) or not _index_due(status):
-            return not _index_due(status)
-        build = build_progress(connection, status.generation_id)
-        if build is not None:
-            progress.update(task, completed=build.share, note=build.phase)
-        time.sleep(_POLL_SECONDS)
-        status = show_collection(connection, collection)
-    progress.update(task, completed=1.0, note="built")
+        while _index_due(status):
+            if _past(deadline):
+                return False
+            build = build_progress(connection, status.generation_id)
+            if build is not None:
+                bar.show(build.share, build.phase)
+            time.sleep(_POLL_SECONDS)
+            status = show_collection(connection, collection)
+        bar.show(1.0, "built")
     return True
 
 

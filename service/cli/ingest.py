@@ -1,14 +1,14 @@
 """Commands that fill a collection: ingest, wait."""
 
+import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from service.cli.indexing_progress import follow_indexing
+from service.cli.indexing_progress import follow_indexing, progress_bar
 from service.cli.terminal import console, error_console
 from service.collections.collection import Generation, active_generation
 from service.db.connection import Connection, connect
@@ -93,22 +93,15 @@ def _load(
     connection: Connection, generation: Generation, reader: RecordReader, rejects: RejectFile
 ) -> tuple[int, int]:
     received = changed = 0
-    with Progress(
-        TextColumn("reading  "),
-        BarColumn(),
-        TextColumn("{task.percentage:3.0f} %  {task.fields[rate]}"),
-        TimeRemainingColumn(),
-        console=error_console,
-        disable=not error_console.is_terminal,
-    ) as progress:
-        task = progress.add_task("reading", total=reader.bytes_total, rate="")
+    started = time.monotonic()
+    with progress_bar("reading") as bar:
         for documents in _batches(reader, rejects):
             changed += upsert_documents(connection, generation, documents)
             connection.commit()
             received += len(documents)
-            elapsed = progress.tasks[task].elapsed or 1e-9
-            rate = f"{received:,} documents, {received / elapsed:,.0f}/s"
-            progress.update(task, completed=reader.bytes_read, rate=rate)
+            rate = received / (time.monotonic() - started)
+            share = reader.bytes_read / reader.bytes_total if reader.bytes_total else 0.0
+            bar.show(share, f"{received:,} documents, {rate:,.0f}/s")
     return received, changed
 
 

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from service.cli.client import ServiceClient
+from service.cli.client import ServiceClient, search_path
 from service.cli.terminal import console, error_console
 from service.errors import InvalidInputError
 from service.local.endpoints import service_url
@@ -67,7 +67,7 @@ def search(
     if given or rerank is not None:
         body["rerank"] = given or rerank
     with ServiceClient(service_url()) as client:
-        answer = client.post(f"/collections/{collection}/search", body)
+        answer = client.post(search_path(collection), body)
     if json:
         console.print_json(data=answer)
         return

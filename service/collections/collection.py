@@ -103,6 +103,7 @@ def drop_collection(connection: Connection, name: str) -> None:
     Raises:
         NotFoundError: there is none of that name.
     """
+    _require_possible(name)
     if connection.execute(_SQL["drop"], {"name": name}).fetchone() != (True,):
         raise _no_collection(name)
 
@@ -115,6 +116,7 @@ def list_collections(connection: Connection) -> list[CollectionStatus]:
 
 def show_collection(connection: Connection, name: str) -> CollectionStatus:
     """Return the status of one collection, or raise NotFoundError."""
+    _require_possible(name)
     with connection.cursor(row_factory=class_row(CollectionStatus)) as cursor:
         status = cursor.execute(_SQL["status"], {"name": name}).fetchone()
     if status is None:
@@ -124,6 +126,7 @@ def show_collection(connection: Connection, name: str) -> CollectionStatus:
 
 def active_generation(connection: Connection, name: str) -> Generation:
     """Return the generation a collection is searched by, or raise NotFoundError."""
+    _require_possible(name)
     with connection.cursor(row_factory=class_row(Generation)) as cursor:
         generation = cursor.execute(_SQL["active_generation"], {"name": name}).fetchone()
     if generation is None:
@@ -142,9 +145,15 @@ def _no_collection(name: str) -> NotFoundError:
         f"there is no collection {name!r}",
         field="collection",
         value=name,
-        mend=f"'rankgres collection list' shows what there is; "
-        f"'rankgres collection create {name}' makes it",
+        mend="'rankgres collection list' shows what there is; "
+        "'rankgres collection create' makes another",
     )
+
+
+def _require_possible(name: str) -> None:
+    """Spare Postgres a name that no collection can have, such as one it cannot even read."""
+    if not _NAME.fullmatch(name):
+        raise _no_collection(name)
 
 
 def _require_name(name: str) -> None:

@@ -32,8 +32,9 @@ def generations_due(connection: Connection, min_chunks: int) -> list[int]:
 def build_hnsw_index(database_url: str, generation_id: int) -> bool:
     """Build the index concurrently, and have searches use it from then on.
 
-    Returns False at once where another session is building it. An interrupted build leaves an
-    invalid index that the next one removes; killing this at any moment loses only time.
+    Returns False at once where another session is building it, or the generation was dropped. An
+    interrupted build leaves an invalid index that the next one removes; killing this at any moment
+    loses only time.
 
     Args:
         database_url: straight to Postgres, since the lock lives in the session.
@@ -48,8 +49,8 @@ def build_hnsw_index(database_url: str, generation_id: int) -> bool:
             index = sql.Identifier("rankgres", name)
             connection.execute(sql.SQL("DROP INDEX CONCURRENTLY {}").format(index))
         definition = connection.execute(_SQL["definition"], values).fetchone()
-        if definition is None:
-            return False
+        if definition is None or definition[0] is None:
+            return False  # dropped meanwhile
         connection.execute(definition[0])
         connection.execute(_SQL["flush_pending_lexemes"], values)
         table = sql.Identifier("rankgres", f"chunk_{generation_id}")

@@ -1,12 +1,24 @@
 -- name: due
--- Generations that have drained with enough chunks and have no HNSW index yet.
-SELECT status.generation_id
-FROM rankgres.collection_status AS status
-WHERE status.state IN ('building', 'active')
-    AND status.hnsw_state = 'absent'
-    AND status.chunks >= %(min_chunks)s
-    AND status.pending = 0
-    AND status.leased = 0
+-- Generations that have drained with enough chunks and have no HNSW index yet. Asked twice a second:
+-- it must not count a long queue.
+SELECT generation.id
+FROM rankgres.generation
+WHERE generation.state IN ('building', 'active')
+    AND generation.hnsw_state = 'absent'
+    AND NOT EXISTS (
+        SELECT FROM rankgres.outbox
+        WHERE outbox.generation_id = generation.id AND outbox.dead_at IS NULL
+    )
+    AND (
+        SELECT sum(total.chunk_count)
+        FROM (
+            SELECT chunk_count FROM rankgres.chunk_total
+            WHERE chunk_total.generation_id = generation.id
+            UNION ALL
+            SELECT chunk_count FROM rankgres.chunk_total_change
+            WHERE chunk_total_change.generation_id = generation.id
+        ) AS total
+    ) >= %(min_chunks)s
 
 -- name: lock
 -- One builder a generation; the lock goes with the session.

@@ -6,9 +6,11 @@ from typing import Any, TypeAlias
 
 import psycopg
 from pgvector.psycopg import register_vector
+from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import ConnectionPool
 
 from service.db.driver_errors import translated
+from service.errors import InvalidInputError
 
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 Pool: TypeAlias = ConnectionPool[Connection]
@@ -22,7 +24,9 @@ def connect(url: str, *, autocommit: bool = False) -> Connection:
 
     Raises:
         DatabaseUnavailableError: the server does not answer or refuses.
+        InvalidInputError: what is given is no URL of a Postgres.
     """
+    require_url(url)
     with translated():
         connection = psycopg.connect(url, autocommit=autocommit, connect_timeout=CONNECT_SECONDS)
         _configure(connection)
@@ -31,6 +35,7 @@ def connect(url: str, *, autocommit: bool = False) -> Connection:
 
 def open_pool(url: str, *, max_size: int = 8, min_size: int = 1) -> Pool:
     """Open a pool. It connects when first used, and again whenever connections are lost."""
+    require_url(url)
     return ConnectionPool(
         url,
         min_size=min_size,
@@ -55,6 +60,18 @@ def transaction(pool: Pool) -> Iterator[Connection]:
     """
     with translated(), pool.connection() as connection:
         yield connection
+
+
+def require_url(url: str) -> None:
+    """Raise InvalidInputError where libpq could not read the URL."""
+    try:
+        conninfo_to_dict(url)
+    except psycopg.ProgrammingError as error:
+        raise InvalidInputError(
+            f"RANKGRES_DATABASE_URL cannot be read: {str(error).strip()}",
+            field="RANKGRES_DATABASE_URL",
+            mend="write it like postgresql://user:password@host:5432/database",
+        ) from None
 
 
 def _configure(connection: Connection) -> None:

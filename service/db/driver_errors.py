@@ -24,6 +24,22 @@ _UNREACHABLE = (
     errors.ConnectionException,
 )
 
+#: What to write instead, by the check constraint that a value broke.
+_LIMITS = {
+    "collection_name_check": "use a lower-case letter, then up to 62 of a-z, 0-9, _ and -",
+    "generation_storage_type_check": "use halfvec, vector or bit",
+    "generation_distance_check": "use cosine, inner_product or l2",
+    "generation_embedding_dimension_check": "use 1 to 4000, for storage_type vector at most 2000",
+    "generation_chunk_tokens_check": "use 16 to 32768, and no more than the model reads",
+    "generation_overlap_tokens_check": "use 0 to half of chunk_tokens",
+    "generation_bm25_k1_check": "use 0 or more; 1.2 is usual",
+    "generation_bm25_b_check": "use 0 to 1; 0.75 is usual",
+    "generation_hnsw_m_check": "use 2 to 100; 16 is usual",
+    "generation_hnsw_ef_construction_check": "use twice hnsw_m to 1000",
+    "document_id_check": "use 1 to 1024 bytes",
+    "document_metadata_check": "use a JSON object",
+}
+
 
 @contextmanager
 def translated() -> Iterator[None]:
@@ -47,13 +63,38 @@ def _translate(error: Exception) -> RankgresError | None:
                 mend="choose another name, or drop that collection first",
             )
         case errors.CheckViolation():
-            translation = InvalidInputError(message, field=_constraint_field(error), mend=hint)
+            field = _constraint_field(error)
+            limit = _LIMITS.get(error.diag.constraint_name or "")
+            translation = InvalidInputError(
+                f"{field} is out of its range" if limit else message,
+                field=field,
+                mend=limit or hint,
+            )
+        case errors.ForeignKeyViolation() if "document_collection_id_fkey" in str(error):
+            translation = NotFoundError(
+                "the collection was dropped meanwhile",
+                field="collection",
+                mend="create it again, then repeat the write",
+            )
         case errors.InvalidParameterValue() | errors.InvalidTextRepresentation():
-            translation = InvalidInputError(message, mend=hint)
+            translation = InvalidInputError(message, field=error.diag.column_name, mend=hint)
         case errors.UndefinedTable() | errors.UndefinedFunction() | errors.InvalidSchemaName():
             translation = SchemaMismatchError(message, mend="run 'rankgres migrate'")
         case errors.UndefinedObject():
-            translation = NotFoundError(message, mend=hint)
+            translation = NotFoundError(message, field=error.diag.column_name, mend=hint)
+        case errors.LockNotAvailable():
+            translation = DatabaseUnavailableError(
+                f"another session held a lock for too long: {message}",
+                mend="end its transaction (pg_stat_activity names it), then try again; "
+                "nothing was left half done",
+            )
+        case errors.InsufficientPrivilege():
+            translation = SchemaMismatchError(
+                f"the database role may not: {message}",
+                field="database_url",
+                mend="use the role that ran 'rankgres migrate'; to migrate, a role needs "
+                "GRANT CREATE ON DATABASE, or to own the schema rankgres",
+            )
         case _ if isinstance(error, (*_UNREACHABLE, PoolTimeout)) or _lost(error):
             translation = DatabaseUnavailableError(
                 f"Postgres cannot be reached: {message}",

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 import migrations
+from service.db.connection import require_url
 from service.db.driver_errors import translated
 from service.errors import SchemaMismatchError
 
@@ -72,8 +73,11 @@ def current_revision(connection: psycopg.Connection[tuple[object, ...]]) -> str 
 
 @contextmanager
 def _guarded(url: str) -> Iterator[Connection]:
-    scheme, rest = url.split("://", 1)
-    engine = create_engine(f"{scheme.split('+')[0]}+psycopg://{rest}", poolclass=NullPool)
+    require_url(url)
+    # SQLAlchemy reads fewer forms of a URL than libpq does.
+    engine = create_engine(
+        "postgresql+psycopg://", creator=lambda: psycopg.connect(url), poolclass=NullPool
+    )
     with translated(), _unwrapped(), engine.connect() as connection:
         connection.execute(text(f"SET lock_timeout = '{_RUN_LOCK_TIMEOUT}'"))
         connection.execute(text(_RUN_LOCK))

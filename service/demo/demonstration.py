@@ -21,10 +21,10 @@ COLLECTION: Final = "python-docs"
 
 QUESTIONS: Final = (
     "how do I run a command with a timeout",
-    "keep only the last n items that were added",
-    "why does my default argument remember earlier calls",
-    "read a zip archive without unpacking it",
     "cache the results of an expensive function",
+    "compare two files and show what changed",
+    "get a list of all files in a folder and below",
+    "how can I find out which type of exception was raised",
 )
 
 #: The four ways, from the simplest to the whole path.
@@ -90,7 +90,7 @@ def _remarks(answer: dict[str, Any]) -> list[str]:
     remarks = [f"without {item['stage']}: {item['reason']}" for item in answer["degraded"]]
     reranked = answer["reranked"]
     if reranked is not None:
-        remarks.append(f"{reranked['scored']} of {reranked['of']} reranked in the budget")
+        remarks.append(f"{reranked['scored']} of {reranked['of']} reranked")
     return remarks
 
 

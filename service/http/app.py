@@ -1,10 +1,11 @@
 """The HTTP application: thin, one router a resource."""
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
 from service import __version__
 from service.http import collections, documents, health, metrics, search
-from service.http.error_responses import add_error_responses
+from service.http.error_responses import PROBLEMS, add_error_responses
 from service.http.runtime import lifespan
 
 _DESCRIPTION = """
@@ -16,10 +17,13 @@ that name the field, the value and the mend.
 
 def create_app() -> FastAPI:
     """Return the application; it connects when it starts to serve."""
-    app = FastAPI(
+    # /docs works where no network is.
+    app = FastAPIOffline(
         title="Rankgres", version=__version__, description=_DESCRIPTION, lifespan=lifespan
     )
-    for resource in (search, documents, collections, health, metrics):
+    for resource in (search, documents, collections):
+        app.include_router(resource.router, responses=dict(PROBLEMS))
+    for resource in (health, metrics):
         app.include_router(resource.router)
     add_error_responses(app)
     return app

@@ -16,6 +16,7 @@ from service.collections.collection import (
 )
 from service.db.connection import transaction
 from service.http.runtime import Runtime
+from service.storable import Text
 
 router = APIRouter(prefix="/collections", tags=["collections"])
 
@@ -30,8 +31,8 @@ class CollectionBody(BaseModel):
         },
     )
 
-    name: str = Field(description="A lower-case letter, then up to 62 of a-z, 0-9, _ and -.")
-    embedding_model: str | None = Field(None, description="Unset: RANKGRES_EMBEDDING_MODEL.")
+    name: Text = Field(description="A lower-case letter, then up to 62 of a-z, 0-9, _ and -.")
+    embedding_model: Text | None = Field(None, description="Unset: RANKGRES_EMBEDDING_MODEL.")
     chunk_tokens: int | None = Field(
         None, ge=16, description="Tokens of a chunk, heading included. Unset: what the model reads."
     )
@@ -39,12 +40,18 @@ class CollectionBody(BaseModel):
     storage_type: Literal["halfvec", "vector", "bit"] = Field(
         "halfvec", description="halfvec halves the memory of vector; bit searches signs first."
     )
-    distance: Literal["cosine", "inner_product", "l2"] = "cosine"
-    text_search_config: str = Field(
+    distance: Literal["cosine", "inner_product", "l2"] = Field(
+        "cosine", description="Distance between embeddings; cosine suits most models."
+    )
+    text_search_config: Text = Field(
         "english", description="A text-search configuration of Postgres: english, german, simple …"
     )
-    bm25_k1: float = Field(1.2, ge=0)
-    bm25_b: float = Field(0.75, ge=0, le=1)
+    bm25_k1: float = Field(
+        1.2, ge=0, allow_inf_nan=False, description="How soon repeating a word stops counting."
+    )
+    bm25_b: float = Field(
+        0.75, ge=0, le=1, allow_inf_nan=False, description="How much long chunks are held back."
+    )
 
 
 class CollectionView(BaseModel):
@@ -78,14 +85,14 @@ def list_all(runtime: Runtime) -> list[CollectionView]:
 
 
 @router.get("/{collection}")
-def show(collection: str, runtime: Runtime) -> CollectionView:
+def show(collection: Text, runtime: Runtime) -> CollectionView:
     """Show how far a collection is."""
     with transaction(runtime.pool) as connection:
         return _view(show_collection(connection, collection))
 
 
 @router.delete("/{collection}", status_code=204)
-def drop(collection: str, runtime: Runtime) -> None:
+def drop(collection: Text, runtime: Runtime) -> None:
     """Drop a collection with everything in it."""
     with transaction(runtime.pool) as connection:
         drop_collection(connection, collection)

@@ -17,6 +17,7 @@ from service.ingest.documents import (
     upsert_documents,
     wait_until_searchable,
 )
+from service.storable import Text
 
 router = APIRouter(prefix="/collections/{collection}/documents", tags=["documents"])
 
@@ -26,10 +27,12 @@ class DocumentBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    id: str = Field(min_length=1)
-    text: str
-    title: str = ""
-    metadata: dict[str, Any] = Field(default_factory=dict)
+    id: str = Field(min_length=1, description="Yours, up to 1,024 bytes; unique in a collection.")
+    text: str = Field(description="Plain text or Markdown, of any length.")
+    title: str = Field("", description="Stands before every chunk, and counts more than the text.")
+    metadata: dict[str, Any] = Field(
+        default_factory=dict, description="To filter by; comes back with the results."
+    )
 
 
 class UpsertBody(BaseModel):
@@ -54,9 +57,13 @@ class UpsertBody(BaseModel):
         },
     )
 
-    documents: list[DocumentBody] = Field(min_length=1, max_length=10_000)
+    documents: list[DocumentBody] = Field(
+        min_length=1, max_length=10_000, description="Written all together or not at all."
+    )
     wait: bool = Field(False, description="Answer only when the changes can be searched.")
-    wait_seconds: float = Field(30.0, gt=0, le=600, description="The longest such wait.")
+    wait_seconds: float = Field(
+        30.0, gt=0, le=600, allow_inf_nan=False, description="The longest such wait."
+    )
 
 
 class UpsertAnswer(BaseModel):
@@ -73,9 +80,13 @@ class DeleteBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"ids": ["hnsw"]}]})
 
-    ids: list[str] = Field(min_length=1, max_length=10_000)
+    ids: list[Text] = Field(
+        min_length=1, max_length=10_000, description="One that is not there is passed over."
+    )
     wait: bool = Field(False, description="Answer only when they are gone from searches.")
-    wait_seconds: float = Field(30.0, gt=0, le=600, description="The longest such wait.")
+    wait_seconds: float = Field(
+        30.0, gt=0, le=600, allow_inf_nan=False, description="The longest such wait."
+    )
 
 
 class DeleteAnswer(BaseModel):
@@ -87,7 +98,7 @@ class DeleteAnswer(BaseModel):
 
 
 @router.post("")
-def upsert(collection: str, body: UpsertBody, runtime: Runtime) -> UpsertAnswer:
+def upsert(collection: Text, body: UpsertBody, runtime: Runtime) -> UpsertAnswer:
     """Insert or update documents, all or none of them."""
     documents = [Document(**document.model_dump()) for document in body.documents]
     with transaction(runtime.pool) as connection:
@@ -102,7 +113,7 @@ def upsert(collection: str, body: UpsertBody, runtime: Runtime) -> UpsertAnswer:
 
 
 @router.post("/delete")
-def delete_many(collection: str, body: DeleteBody, runtime: Runtime) -> DeleteAnswer:
+def delete_many(collection: Text, body: DeleteBody, runtime: Runtime) -> DeleteAnswer:
     """Delete documents by id."""
     with transaction(runtime.pool) as connection:
         generation = active_generation(connection, collection)
@@ -115,7 +126,7 @@ def delete_many(collection: str, body: DeleteBody, runtime: Runtime) -> DeleteAn
 
 
 @router.get("/{document_id:path}")
-def get(collection: str, document_id: str, runtime: Runtime) -> DocumentBody:
+def get(collection: Text, document_id: Text, runtime: Runtime) -> DocumentBody:
     """Return one document as it was given."""
     with transaction(runtime.pool) as connection:
         generation = active_generation(connection, collection)
@@ -123,7 +134,7 @@ def get(collection: str, document_id: str, runtime: Runtime) -> DocumentBody:
 
 
 @router.delete("/{document_id:path}", status_code=204)
-def delete(collection: str, document_id: str, runtime: Runtime) -> None:
+def delete(collection: Text, document_id: Text, runtime: Runtime) -> None:
     """Delete one document; it leaves searches moments later."""
     with transaction(runtime.pool) as connection:
         generation = active_generation(connection, collection)

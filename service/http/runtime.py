@@ -28,7 +28,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         pool.close()
 
 
-def _searcher(request: Request) -> Searcher:
+# async, so that it runs at once: anything else waits for a thread of its own.
+async def _searcher(request: Request) -> Searcher:
     searcher = request.app.state.searcher
     assert isinstance(searcher, Searcher)
     return searcher

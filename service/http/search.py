@@ -1,14 +1,15 @@
 """POST /collections/{collection}/search."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.http import metrics
 from service.http.runtime import Runtime
-from service.search.request import RerankRequest, SearchRequest
+from service.search.request import Query, RerankRequest, SearchRequest
 from service.search.results import SearchResponse
+from service.storable import JsonObject, Text
 
 router = APIRouter(tags=["search"])
 
@@ -33,7 +34,7 @@ class SearchBody(BaseModel):
         },
     )
 
-    query: str = Field(max_length=65_536, description="Words, or a question as one would ask it.")
+    query: Query = Field(description="Words, or a question as one would ask it.")
     mode: Literal["lexical", "vector", "hybrid"] = Field(
         "hybrid", description="BM25 alone, nearest embeddings alone, or both fused."
     )
@@ -43,14 +44,18 @@ class SearchBody(BaseModel):
         description="How much to rerank; true for the defaults, false for none. "
         "Only hybrid searches are reranked by default.",
     )
-    filter: dict[str, Any] | None = Field(
+    filter: JsonObject | None = Field(
         None,
         description='Over metadata: {"lang": "en"}, {"year": {"gte": 2020}}, '
         '{"lang": {"in": ["en", "de"]}}, {"draft": {"exists": false}}, and/or/not of these.',
     )
     fusion: Literal["convex", "rrf"] = Field("convex", description="How the stages are fused.")
     lexical_weight: float = Field(
-        0.5, ge=0, le=1, description="The lexical stage's share; the vector stage has the rest."
+        0.5,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="The lexical stage's share; the vector stage has the rest.",
     )
     passages: int = Field(3, ge=1, le=10, description="Passages to show of a document, at most.")
     explain: bool = Field(False, description="Also return what happened inside.")
@@ -70,7 +75,7 @@ class SearchBody(BaseModel):
 
 @router.post("/collections/{collection}/search")
 def search(
-    collection: str, body: SearchBody, runtime: Runtime, response: Response
+    collection: Text, body: SearchBody, runtime: Runtime, response: Response
 ) -> SearchResponse:
     """Search a collection: candidates by BM25 and embeddings, fused, then reranked.
 

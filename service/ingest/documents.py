@@ -12,11 +12,9 @@ from service.collections.collection import Generation
 from service.db.connection import Connection, Pool, transaction
 from service.db.statements import load_statements
 from service.errors import InvalidInputError, NotFoundError
+from service.storable import UnstorableError, check_object, shown, storable_id, storable_text
 
 _SQL = load_statements(__file__)
-
-#: Bytes of UTF-8 that a document's id may have: it stands in every index.
-MAX_ID_BYTES = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,19 +107,15 @@ def wait_until_searchable(
 
 
 def _require_storable(document: Document) -> None:
-    size = len(document.id.encode(errors="replace"))
-    if not 1 <= size <= MAX_ID_BYTES:
+    try:
+        storable_id("id", document.id)
+        storable_text("title", document.title)
+        storable_text("text", document.text)
+        check_object("metadata", document.metadata)
+    except UnstorableError as error:
         raise InvalidInputError(
-            f"a document's id has 1 to {MAX_ID_BYTES} bytes, this one {size}",
-            field="id",
-            value=document.id[:80],
-            mend="shorten it, or hash it",
-        )
-    for name, value in (("id", document.id), ("title", document.title), ("text", document.text)):
-        if "\x00" in value:
-            raise InvalidInputError(
-                f"the {name} of document {document.id!r} holds a NUL character",
-                field=name,
-                value=document.id,
-                mend="remove \\x00: Postgres cannot store it",
-            )
+            f"document {shown(document.id)}: {error.field}: {error.wrong}",
+            field=error.field,
+            value=shown(document.id),
+            mend=f"{error.mend}; nothing of this batch was written",
+        ) from None

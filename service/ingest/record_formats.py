@@ -26,6 +26,7 @@ from service.ingest.records import (
     require_fields,
     require_named_fields,
 )
+from service.storable import UnstorableError
 
 #: Records looked at before a field that none of them has is taken for a mistake.
 _FIRST_RECORDS: Final = 20
@@ -275,7 +276,7 @@ def _record_or_reject(
 ) -> Record | Reject:
     try:
         return build_record(values, fields, source, line)
-    except UnreadableError as error:
+    except (UnreadableError, UnstorableError) as error:
         return Reject(source, line, str(error), raw)
 
 

@@ -1,11 +1,11 @@
 """Records: one document each, checked so that Postgres takes it, or the reason why not."""
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from service.errors import InvalidInputError
+from service.storable import check_object, storable_id, storable_text
 
 #: Names under which the fields are found by themselves, tried in this order.
 ID_NAMES: Final = ("_id", "id")
@@ -13,10 +13,6 @@ TITLE_NAMES: Final = ("title",)
 TEXT_NAMES: Final = ("text", "body", "content")
 #: BEIR keeps further fields in an object of this name; they are lifted out of it.
 _METADATA: Final = "metadata"
-#: An id stands in a unique index, whose entries Postgres limits to about 2,700 bytes.
-MAX_ID_BYTES: Final = 1024
-_SHOWN_CHARACTERS: Final = 60
-_MAX_DEPTH: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +54,8 @@ def build_record(values: Mapping[str, Any], fields: Fields, source: str, line: i
     """Make a record of a line's fields; every field that is not id, title or text is metadata.
 
     Raises:
-        UnreadableError: a field is missing, of the wrong type, or holds what Postgres cannot.
+        UnreadableError: a field is missing, or all text is.
+        UnstorableError: a field is of the wrong type, or holds what Postgres cannot.
     """
     id_name = find_name(values, fields.id, ID_NAMES)
     title_name = find_name(values, fields.title, TITLE_NAMES)
@@ -130,27 +127,20 @@ def _identity(values: Mapping[str, Any], name: str | None, fields: Fields) -> st
     value = values[name]
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    identity = _storable(name, value)
-    if not identity.strip():
-        raise UnreadableError(f"{name}: empty; every document needs an id")
-    if len(identity.encode()) > MAX_ID_BYTES:
-        raise UnreadableError(
-            f"{name}: {_shown(identity)} is longer than {MAX_ID_BYTES:,} bytes; shorten it"
-        )
-    return identity
+    return storable_id(name, value)
 
 
 def _title(values: Mapping[str, Any], name: str | None) -> str:
     if name is None or values[name] is None:
         return ""
-    return _storable(name, values[name])
+    return storable_text(name, values[name])
 
 
 def _text(values: Mapping[str, Any], name: str | None, fields: Fields) -> str:
     if name is None or values[name] is None:
         missing = name or fields.text or TEXT_NAMES[0]
         raise UnreadableError(f"{missing}: missing; every document needs a text")
-    return _storable(name, values[name])
+    return storable_text(name, values[name])
 
 
 def _metadata(values: dict[str, Any]) -> dict[str, Any]:
@@ -159,59 +149,5 @@ def _metadata(values: dict[str, Any]) -> dict[str, Any]:
     if isinstance(inner, dict):
         del values[_METADATA]
         values = inner | values
-    for name, value in values.items():
-        _check_metadata(name, _storable("field name", name), value)
+    check_object("", values)
     return values
-
-
-def _check_metadata(path: str, key: str, value: Any, depth: int = 0) -> None:
-    """Raise UnreadableError where jsonb could not hold a value, however deep it lies."""
-    _storable(path, key)
-    if depth > _MAX_DEPTH:
-        raise UnreadableError(f"{path[:_SHOWN_CHARACTERS]}: nested too deep; make it flatter")
-    if isinstance(value, str):
-        _storable(path, value)
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            raise UnreadableError(f"{path}: {value} is no JSON number; leave it out or use null")
-    elif isinstance(value, dict):
-        for name, part in value.items():
-            _check_metadata(f"{path}.{name}", name, part, depth + 1)
-    elif isinstance(value, list):
-        for index, part in enumerate(value):
-            _check_metadata(f"{path}[{index}]", "", part, depth + 1)
-    elif value is not None and not isinstance(value, (bool, int)):
-        raise UnreadableError(
-            f"{path}: {_shown(value)} is {_kind(value)}, which JSON cannot hold; leave it out"
-        )
-
-
-def _storable(name: str, value: Any) -> str:
-    """Return a value that is text which Postgres can store, or raise UnreadableError."""
-    if not isinstance(value, str):
-        raise UnreadableError(f"{name}: {_shown(value)} is {_kind(value)}; make it a string")
-    if "\0" in value:
-        raise UnreadableError(
-            f"{name}: {_shown(value)} has a NUL character, which Postgres cannot store; remove it"
-        )
-    if not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError as error:
-            raise UnreadableError(
-                f"{name}: {_shown(value)} has half a surrogate pair (at character {error.start}), "
-                "which is no text; write it as UTF-8"
-            ) from None
-    return value
-
-
-def _shown(value: object) -> str:
-    """Return a value for a message: quoted, on one line, shortened."""
-    text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
-    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "\u2026"
-
-
-def _kind(value: object) -> str:
-    names = {bool: "a boolean", int: "a number", float: "a number", list: "a list"}
-    names |= {dict: "an object", type(None): "null", bytes: "binary data"}
-    return names.get(type(value), f"a {type(value).__name__}")

@@ -36,6 +36,9 @@ def embed_query(
     key = _cache_key(model, query)
     try:
         remembered = sender.redis.get(key) if settings.query_cache_seconds else None
+    except redis.ResponseError:
+        # Redis answers, but has something of another kind there.
+        remembered = None
     except redis.RedisError:
         raise NoAnswerError("redis_down") from None
     # Anything but an embedding of this length was not written by us.

@@ -1,10 +1,22 @@
 """A search as it is asked for."""
 
-from typing import Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from service.settings import get_settings
+from service.storable import JsonObject, Text
+
+
+def _require_words(query: str) -> str:
+    if not query.strip():
+        raise PydanticCustomError("empty", "no word in it", {"mend": "give at least one word"})
+    return query
+
+
+#: What is searched for.
+Query = Annotated[Text, Field(max_length=65_536), AfterValidator(_require_words)]
 
 
 class RerankRequest(BaseModel):
@@ -32,23 +44,15 @@ class SearchRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     collection: str
-    query: str = Field(max_length=65_536)
+    query: Query
     mode: Literal["lexical", "vector", "hybrid"] = "hybrid"
     k: int = Field(10, ge=1, le=1000)
     rerank: RerankRequest | None = None
-    filter: dict[str, Any] | None = None
+    filter: JsonObject | None = None
     fusion: Literal["convex", "rrf"] = "convex"
-    lexical_weight: float = Field(0.5, ge=0, le=1)
+    lexical_weight: float = Field(0.5, ge=0, le=1, allow_inf_nan=False)
     passages: int = Field(3, ge=1, le=10)
     explain: bool = False
-
-    @model_validator(mode="after")
-    def _can_be_searched(self) -> "SearchRequest":
-        if not self.query.strip():
-            raise ValueError("query is empty; give at least one word")
-        if "\x00" in self.query:
-            raise ValueError("query holds a NUL character; remove \\x00")
-        return self
 
     @property
     def candidates(self) -> int:

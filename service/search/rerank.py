@@ -11,8 +11,9 @@ from service.search.request import RerankRequest
 from service.search.task_sender import NoAnswerError, TaskSender
 from service.task_names import RERANK_CANDIDATES, RERANK_QUEUE
 
-#: Kept of the budget for the answer's way back.
-_RETURN_SECONDS = 0.01
+#: Kept of the budget for the answer's way back, and for a last run that took longer than expected:
+#: an answer that comes late is lost whole.
+_RETURN_SHARE = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ def rerank(
             {"query": query, "passages": [_passage_text(document) for document in offered]},
             # The worker stops earlier than we stop waiting, so that what it scored still arrives.
             deadline,
-            worker_deadline=deadline - _RETURN_SECONDS,
+            worker_deadline=deadline - _RETURN_SHARE * request.budget_ms / 1000,
         )
     except NoAnswerError as error:
         return list(documents), Reranking("none", 0, len(offered), reason=error.reason)

