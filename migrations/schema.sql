@@ -166,6 +166,18 @@ BEGIN
     dropped_generations := ARRAY(
         SELECT id FROM rankgres.generation WHERE collection_id = dropped_collection
     );
+    -- A build of an HNSW index waits for every older transaction, such as this one: end it, or each
+    -- waits for the other. Before anything is locked that a build about to finish still needs.
+    FOREACH dropped_generation IN ARRAY dropped_generations LOOP
+        WHILE NOT pg_try_advisory_xact_lock(
+            hashtextextended('rankgres.hnsw_index', dropped_generation)
+        ) LOOP
+            PERFORM pg_cancel_backend(pid)
+            FROM pg_stat_progress_create_index
+            WHERE relid = to_regclass(format('rankgres.%I', 'chunk_' || dropped_generation));
+            PERFORM pg_sleep(0.02);
+        END LOOP;
+    END LOOP;
     -- Generations first: the documents that the collection takes along are then queued for nobody.
     DELETE FROM rankgres.generation WHERE collection_id = dropped_collection;
     DELETE FROM rankgres.collection WHERE id = dropped_collection;

@@ -4,6 +4,7 @@ import logging
 import time
 from dataclasses import dataclass
 
+import psycopg.errors
 from psycopg import sql
 from psycopg.rows import class_row
 
@@ -32,7 +33,7 @@ def generations_due(connection: Connection, min_chunks: int) -> list[int]:
 def build_hnsw_index(database_url: str, generation_id: int) -> bool:
     """Build the index concurrently, and have searches use it from then on.
 
-    Returns False at once where another session is building it, or the generation was dropped. An
+    Returns False where another session is building it, or the generation is dropped. An
     interrupted build leaves an invalid index that the next one removes; killing this at any moment
     loses only time.
 
@@ -51,7 +52,10 @@ def build_hnsw_index(database_url: str, generation_id: int) -> bool:
         definition = connection.execute(_SQL["definition"], values).fetchone()
         if definition is None or definition[0] is None:
             return False  # dropped meanwhile
-        connection.execute(definition[0])
+        try:
+            connection.execute(definition[0])
+        except psycopg.errors.QueryCanceled:
+            return False  # dropping the collection ends a build
         connection.execute(_SQL["flush_pending_lexemes"], values)
         table = sql.Identifier("rankgres", f"chunk_{generation_id}")
         connection.execute(sql.SQL("ANALYZE {}").format(table))

@@ -2,7 +2,6 @@
 
 from typing import LiteralString
 
-import psycopg
 import pytest
 from psycopg import sql
 
@@ -203,24 +202,6 @@ def test_listeners_are_told_at_commit(database_url: str) -> None:
         [notification] = listener.notifies(timeout=10, stop_after=1)
         assert notification.payload == str(generation)
         assert list(listener.notifies(timeout=0.1)) == []
-
-
-def test_an_application_needs_rights_on_documents_alone(connection: Connection) -> None:
-    generation = make_collection(connection)
-    collection = collection_of(connection, generation)
-    connection.execute("CREATE ROLE application")
-    connection.execute("GRANT USAGE ON SCHEMA rankgres TO application")
-    connection.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON rankgres.document TO application")
-    connection.execute("SET LOCAL ROLE application")
-    connection.execute(
-        "INSERT INTO rankgres.document (collection_id, id, text) VALUES (%s, 'a', 'text')",
-        [collection],
-    )
-    connection.execute("UPDATE rankgres.document SET text = 'other'")
-    with pytest.raises(psycopg.errors.InsufficientPrivilege), connection.transaction():
-        connection.execute("SELECT * FROM rankgres.outbox")
-    connection.execute("RESET ROLE")
-    assert queued(connection, generation) == {"a"}
 
 
 def test_what_runs_with_our_rights_finds_the_systems_functions_alone(

@@ -1,0 +1,126 @@
+"""What docs/schema.md says: every object is on the page, and its statements run as written."""
+
+import re
+from pathlib import Path
+
+import pytest
+from psycopg import errors
+
+from service.db.connection import Connection
+from tests.support.collections import (
+    chunk,
+    found,
+    make_collection,
+    outbox,
+    put_documents,
+    replace_chunks,
+    search,
+    value,
+)
+
+PAGE = (Path(__file__).parents[2] / "docs" / "schema.md").read_text(encoding="utf-8")
+STATEMENTS = [
+    statement
+    for block in re.findall(r"^```sql\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    for statement in re.findall(r"[^;]+;", block)
+]
+
+
+def statements(first_words: str) -> list[str]:
+    """Return the page's statements that start so; there must be some."""
+    chosen = [text for text in STATEMENTS if text.strip().startswith(first_words)]
+    assert chosen
+    return chosen
+
+
+def test_every_object_is_on_the_page(connection: Connection) -> None:
+    names = connection.execute(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'rankgres'::regnamespace "
+        "AND relkind IN ('r', 'p', 'v', 'c') "
+        "UNION SELECT proname FROM pg_proc WHERE pronamespace = 'rankgres'::regnamespace "
+        "UNION SELECT 'outbox_version'"
+    ).fetchall()
+    missing = [name for (name,) in names if not re.search(rf"`(rankgres\.)?{name}[`(]", PAGE)]
+    assert missing == []
+
+
+def test_every_function_on_the_page_exists(connection: Connection) -> None:
+    named = set(re.findall(r"`(\w+_v\d+)`", PAGE))
+    installed = connection.execute(
+        "SELECT proname FROM pg_proc WHERE pronamespace = 'rankgres'::regnamespace"
+    ).fetchall()
+    assert named - {name for (name,) in installed} == set()
+
+
+def test_parameters_and_defaults_of_the_public_function_are_on_the_page(
+    connection: Connection,
+) -> None:
+    arguments = value(
+        connection,
+        "SELECT pg_get_function_arguments(oid) FROM pg_proc WHERE proname = 'search_candidates'",
+    )
+    for argument in arguments.split(", "):
+        name, _, default = argument.partition(" DEFAULT ")
+        name = name.split()[0]
+        shown = re.search(rf"^\| `{name}` \| (\S*) ?\|", PAGE, re.MULTILINE)
+        assert shown, name
+        written = re.sub(r"::[a-z ]+|'", "", default).removesuffix("::vector")
+        assert shown[1].strip("`|") == ("" if not default else written.split("::")[0]), name
+
+
+def test_the_search_runs_as_written(connection: Connection) -> None:
+    generation = make_collection(connection, "docs", text_search_config="english")
+    texts = {"run": "Runs a command, with a timeout.", "old": "A timeout.", "other": "Nothing."}
+    filters = {"run": {"kind": "function", "year": 2021}, "old": {"kind": "class", "year": 2001}}
+    replace_chunks(
+        connection,
+        generation,
+        [chunk(name, text, filters=filters.get(name)) for name, text in texts.items()],
+    )
+    [statement] = statements("SELECT rank, document_id")
+    rows = connection.execute(statement.encode()).fetchall()
+    assert [row[:2] for row in rows] == [(1, "run")]
+    [explain] = statements("SELECT jsonb_pretty")
+    assert '"lexical_bounded": false' in value(connection, explain)
+
+
+def test_the_join_runs_as_written(connection: Connection) -> None:
+    connection.execute("CREATE TABLE public.product (sku text, name text, price numeric)")
+    connection.execute(
+        "INSERT INTO public.product VALUES ('a', 'Boots', 99), ('b', 'Better boots', 199)"
+    )
+    generation = make_collection(connection, "products", text_search_config="english")
+    replace_chunks(
+        connection, generation, [chunk("a", "waterproof boots"), chunk("b", "waterproof boots")]
+    )
+    [statement] = statements("SELECT found.rank")
+    assert connection.execute(statement.encode()).fetchall() == [(1, "Boots", 99)]
+
+
+def test_the_rights_of_the_page_suffice(connection: Connection) -> None:
+    before = make_collection(connection, "before")
+    for words in ("CREATE ROLE", "GRANT", "ALTER DEFAULT"):
+        for statement in statements(words):
+            connection.execute(statement.encode())
+    after = make_collection(connection, "after")
+    for generation in (before, after):
+        replace_chunks(connection, generation, [chunk("a", "cat")])
+
+    connection.execute("SET LOCAL ROLE analyst")
+    for collection in ("before", "after"):
+        assert found(search(connection, "cat", [1, 0, 0, 0], collection=collection)) == ["a"]
+    with pytest.raises(errors.InsufficientPrivilege), connection.transaction():
+        connection.execute("DELETE FROM rankgres.document")
+
+    connection.execute("SET LOCAL ROLE application")
+    connection.execute(
+        "INSERT INTO rankgres.document (collection_id, id, text) "
+        "SELECT id, 'b', 'text' FROM rankgres.collection WHERE name = 'after'"
+    )
+    connection.execute("UPDATE rankgres.document SET text = 'other'")
+    with pytest.raises(errors.InsufficientPrivilege), connection.transaction():
+        connection.execute("SELECT * FROM rankgres.outbox")
+    connection.execute("RESET ROLE")
+    assert set(outbox(connection, after)) == {"b"}
+    put_documents(connection, after, ["c"])
+    assert set(outbox(connection, after)) == {"b", "c"}
