@@ -6,6 +6,7 @@ A server and a migrated template are made once a session, and cloned for each te
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 import httpx
@@ -36,10 +37,21 @@ def _own_environment() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def _servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, DatabaseServer]]:
-    servers: dict[int, DatabaseServer] = {}
-    for version in VERSIONS:
-        servers[version] = DatabaseServer(tmp_path_factory.mktemp(f"postgres{version}"), version)
+def session_folder() -> Iterator[Path]:
+    """A folder for servers, not below pytest's.
+
+    As root, Postgres is another user, and another run of pytest closes that one to other users.
+    """
+    with TemporaryDirectory(prefix="rankgres-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def _servers(session_folder: Path) -> Iterator[dict[int, DatabaseServer]]:
+    servers = {
+        version: DatabaseServer(session_folder / f"postgres{version}", version)
+        for version in VERSIONS
+    }
     yield servers
     for server in servers.values():
         server.stop()
@@ -81,18 +93,18 @@ def pool(database_url: str) -> Iterator[Pool]:
 
 
 @pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
+def redis_server(session_folder: Path) -> Iterator[EmbeddedRedis]:
     """A running Redis."""
-    server = EmbeddedRedis(tmp_path_factory.mktemp("redis"))
+    server = EmbeddedRedis(session_folder / "redis")
     server.start()
     yield server
     server.stop()
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealStack]:
+def stack(session_folder: Path) -> Iterator[RealStack]:
     """Every process of Rankgres, running; whoever harms one waits until it is back."""
-    stack = RealStack(tmp_path_factory.mktemp("stack"))
+    stack = RealStack(session_folder / "stack")
     stack.start()
     yield stack
     stack.stop()

@@ -7,6 +7,7 @@ from rich.markup import escape
 
 from service.cli import collections, demo, doctor, evaluate, ingest, processes, search, stack
 from service.cli.terminal import error_console
+from service.db.driver_errors import translated
 from service.errors import RankgresError
 
 app = typer.Typer(
@@ -39,7 +40,8 @@ app.command(rich_help_panel="Processes, one by one")(processes.relay)
 def main() -> None:
     """Run the command line; an error of ours is printed with its mend, and ends it with 2."""
     try:
-        app()
+        with translated():
+            app()
     except RankgresError as error:
         error_console.print(f"[red]error:[/red] {escape(error.detail)}", soft_wrap=True)
         if error.mend:

@@ -1,12 +1,11 @@
 """The command line as a process of its own, against the running stack, found by its URLs."""
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
-from uuid import uuid4
 
+import httpx
 import pytest
 
 from tests.support.stack import RealStack, rankgres
@@ -31,23 +30,13 @@ def run(stack: RealStack, tmp_path: Path) -> Run:
     return run_command
 
 
-@pytest.fixture
-def name(run: Run) -> Iterator[str]:
-    """The name of a collection that was just created."""
-    name = f"cli-{uuid4().hex[:8]}"
-    created = run("collection", "create", name)
-    assert created.returncode == 0, created.stderr
-    yield name
-    run("collection", "drop", name, "--yes")
+def shown(http: httpx.Client, name: str) -> Any:
+    """Return what the service says of a collection."""
+    return http.get(f"/collections/{name}").json()
 
 
-def shown(run: Run, name: str) -> Any:
-    """Return what ``collection show --json`` says."""
-    return json.loads(run("collection", "show", name, "--json").stdout)
-
-
-def found(run: Run, name: str, query: str, *options: str) -> list[str]:
+def found(http: httpx.Client, name: str, query: str, **condition: str) -> list[str]:
     """Return the ids that a lexical search finds."""
-    answer = run("search", name, query, "--mode", "lexical", "--json", *options)
-    assert answer.returncode == 0, answer.stderr
-    return [result["id"] for result in json.loads(answer.stdout)["results"]]
+    body = {"query": query, "mode": "lexical", "filter": condition}
+    answer = http.post(f"/collections/{name}/search", json=body).json()
+    return [result["id"] for result in answer["results"]]

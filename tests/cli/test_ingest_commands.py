@@ -5,12 +5,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import httpx
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 import zstandard
 
 from tests.cli.conftest import Run, found, shown
+from tests.support.stack import RealStack
 
 ROWS = [
     {"_id": "w1", "title": "Walrus", "text": "It rests on the ice.", "sea": "north"},
@@ -47,51 +49,54 @@ FORMATS: dict[str, Callable[[], bytes]] = {
 
 @pytest.mark.parametrize("file", FORMATS)
 def test_a_file_of_any_format_can_be_searched_when_the_command_ends(
-    run: Run, name: str, tmp_path: Path, file: str
+    run: Run, http: httpx.Client, collection: str, tmp_path: Path, file: str
 ) -> None:
     (tmp_path / file).write_bytes(FORMATS[file]())
-    done = run("ingest", name, file)
+    done = run("ingest", collection, file)
     assert done.returncode == 0, done.stderr
     assert "2 documents read, 2 new or changed\n" in done.stdout
     assert "2 documents, 2 chunks are searchable" in done.stdout
-    assert found(run, name, "krill") == ["p1"]
-    assert found(run, name, "walrus", "--filter", '{"sea": "south"}') == []
-    assert found(run, name, "walrus", "--filter", '{"sea": "north"}') == ["w1"]
+    assert found(http, collection, "krill") == ["p1"]
+    assert found(http, collection, "walrus", sea="south") == []
+    assert found(http, collection, "walrus", sea="north") == ["w1"]
     assert not list(tmp_path.glob("*.rejects.jsonl"))
 
 
 def test_a_folder_of_text_and_markdown_is_read_with_relative_paths_as_ids(
-    run: Run, name: str, tmp_path: Path
+    run: Run, http: httpx.Client, collection: str, tmp_path: Path
 ) -> None:
     (tmp_path / "notes" / "deep").mkdir(parents=True)
     (tmp_path / "notes" / "walrus.md").write_text("# Tusks\n\nA walrus has tusks.\n")
     (tmp_path / "notes" / "deep" / "krill.txt").write_text("Krill drift in swarms.\n")
     (tmp_path / "notes" / "picture.png").write_bytes(b"\x89PNG")
-    done = run("ingest", name, "notes")
+    done = run("ingest", collection, "notes")
     assert done.returncode == 0, done.stderr
-    assert shown(run, name)["documents"] == 2
-    assert found(run, name, "swarms") == ["deep/krill.txt"]
-    assert found(run, name, "tusks") == ["walrus.md"]
+    assert shown(http, collection)["documents"] == 2
+    assert found(http, collection, "swarms") == ["deep/krill.txt"]
+    assert found(http, collection, "tusks") == ["walrus.md"]
 
 
-def test_standard_input_is_read_as_json_lines(run: Run, name: str) -> None:
-    done = run("ingest", name, "-", stdin=json_lines().decode())
+def test_standard_input_is_read_as_json_lines(
+    run: Run, http: httpx.Client, collection: str
+) -> None:
+    done = run("ingest", collection, "-", stdin=json_lines().decode())
     assert done.returncode == 0, done.stderr
-    assert found(run, name, "krill") == ["p1"]
+    assert found(http, collection, "krill") == ["p1"]
 
 
 def test_bad_lines_are_put_aside_with_their_numbers_and_the_rest_is_there(
-    run: Run, name: str, tmp_path: Path
+    run: Run, http: httpx.Client, collection: str, tmp_path: Path
 ) -> None:
     good, other = json_lines().splitlines()
     lines = [good, b"{not json", b'{"_id": "x"}', other, b'{"_id": "n", "text": "a\\u0000"}']
     (tmp_path / "a.jsonl").write_bytes(b"\n".join(lines))
-    done = run("ingest", name, "a.jsonl")
+    done = run("ingest", collection, "a.jsonl")
     assert done.returncode == 1
     assert "2 documents read, 2 new or changed" in done.stdout
-    assert f"3 bad lines are in {name}.rejects.jsonl" in done.stderr
+    assert f"3 bad lines are in {collection}.rejects.jsonl" in done.stderr
     rejects = [
-        json.loads(line) for line in (tmp_path / f"{name}.rejects.jsonl").read_text().splitlines()
+        json.loads(line)
+        for line in (tmp_path / f"{collection}.rejects.jsonl").read_text().splitlines()
     ]
     assert [(reject["source"], reject["line"]) for reject in rejects] == [
         ("a.jsonl", 2),
@@ -100,46 +105,61 @@ def test_bad_lines_are_put_aside_with_their_numbers_and_the_rest_is_there(
     ]
     assert rejects[0]["raw"] == "{not json"
     assert all(reject["reason"] for reject in rejects)
-    assert shown(run, name)["documents"] == 2
+    assert shown(http, collection)["documents"] == 2
 
 
-def test_the_reject_file_can_be_named(run: Run, name: str, tmp_path: Path) -> None:
+def test_the_reject_file_can_be_named(run: Run, collection: str, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("nothing\n")
-    done = run("ingest", name, "a.jsonl", "--rejects", "aside.jsonl")
+    done = run("ingest", collection, "a.jsonl", "--rejects", "aside.jsonl")
     assert done.returncode == 1
     assert json.loads((tmp_path / "aside.jsonl").read_text())["line"] == 1
 
 
-def test_loading_the_same_file_again_changes_nothing(run: Run, name: str, tmp_path: Path) -> None:
+def test_loading_the_same_file_again_changes_nothing(
+    run: Run, http: httpx.Client, collection: str, tmp_path: Path
+) -> None:
     (tmp_path / "a.jsonl").write_bytes(json_lines())
-    run("ingest", name, "a.jsonl")
-    before = shown(run, name)
-    again = run("ingest", name, "a.jsonl")
+    run("ingest", collection, "a.jsonl")
+    before = shown(http, collection)
+    again = run("ingest", collection, "a.jsonl")
     assert again.returncode == 0
     assert "2 documents read, 0 new or changed" in again.stdout
-    assert shown(run, name) == before
+    assert shown(http, collection) == before
 
 
-def test_fields_of_other_names_are_read_when_named(run: Run, name: str, tmp_path: Path) -> None:
+def test_fields_of_other_names_are_read_when_named(
+    run: Run, http: httpx.Client, collection: str, tmp_path: Path
+) -> None:
     row = {"key": 7, "headline": "Walrus", "abstract": "It rests.", "text": "other"}
     (tmp_path / "a.jsonl").write_text(json.dumps(row))
     fields = ["--id-field", "key", "--title-field", "headline", "--text-field", "abstract"]
-    done = run("ingest", name, "a.jsonl", *fields)
+    done = run("ingest", collection, "a.jsonl", *fields)
     assert done.returncode == 0, done.stderr
-    assert found(run, name, "rests") == ["7"]
-    assert found(run, name, "other") == []
+    assert found(http, collection, "rests") == ["7"]
+    assert found(http, collection, "other") == []
 
 
 def test_without_waiting_the_command_ends_at_once_and_wait_waits(
-    run: Run, name: str, tmp_path: Path
+    run: Run, collection: str, tmp_path: Path
 ) -> None:
     (tmp_path / "a.jsonl").write_bytes(json_lines())
-    done = run("ingest", name, "a.jsonl", "--no-wait")
+    done = run("ingest", collection, "a.jsonl", "--no-wait")
     assert done.returncode == 0
     assert "searchable" not in done.stdout
-    waited = run("wait", name, "--timeout", "60")
+    waited = run("wait", collection, "--timeout", "60")
     assert waited.returncode == 0, waited.stderr
     assert "2 documents, 2 chunks are searchable" in waited.stdout
+
+
+def test_wait_gives_up_at_its_timeout_and_says_what_still_waits(
+    run: Run, http: httpx.Client, collection: str, stack: RealStack
+) -> None:
+    with stack.paused("worker-embed"):
+        documents = [{"id": "a", "text": "walrus"}]
+        http.post(f"/collections/{collection}/documents", json={"documents": documents})
+        waited = run("wait", collection, "--timeout", "0.1")
+    assert waited.returncode == 1
+    assert "1 documents still wait" in waited.stdout
 
 
 @pytest.mark.parametrize(
@@ -154,11 +174,12 @@ def test_without_waiting_the_command_ends_at_once_and_wait_waits(
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_what_cannot_be_loaded_is_an_error(
-    run: Run, name: str, tmp_path: Path, arguments: list[str], error: str
+    run: Run, collection: str, tmp_path: Path, arguments: list[str], error: str
 ) -> None:
     (tmp_path / "a.jsonl").write_bytes(json_lines())
     (tmp_path / "a.docx").write_bytes(b"")
-    done = run(*(argument.format(name=name) for argument in arguments))
+    done = run(*(argument.format(name=collection) for argument in arguments))
     assert done.returncode == 2
-    assert f"error: {error}" in done.stderr or error in done.stderr.splitlines()[0]
-    assert shown(run, name)["documents"] == 0
+    first = done.stderr.splitlines()[0]
+    assert first.startswith("error: ")
+    assert error in first

@@ -1,24 +1,39 @@
-"""A stack of its own for what harms processes, with leases and pauses short enough to wait for."""
+"""A stack of its own to be harmed, with short leases and small batches: faults show in seconds."""
 
+import random
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
+import httpx
+import psycopg
 import pytest
 
-from tests.faults.ingestion import Ingestion
+from tests.support.index_truth import Connection, IndexTruth
 from tests.support.stack import RealStack
+
+CHUNK_TOKENS, OVERLAP_TOKENS = 64, 8
+_WORDS = ["amber", "basin", "cedar", "delta", "ember", "fjord", "grove", "harbour", "inlet", "kelp"]
+_WORDS += [
+    "lagoon",
+    "meadow",
+    "orchard",
+    "prairie",
+    "quarry",
+    "ridge",
+    "summit",
+    "thicket",
+    "valley",
+]
 
 
 @pytest.fixture(scope="session")
-def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealStack]:
-    """A running stack whose processes may be killed."""
+def fragile(session_folder: Path) -> Iterator[RealStack]:
     stack = RealStack(
-        tmp_path_factory.mktemp("fragile"),
-        lease_seconds=3,
+        session_folder / "fragile",
+        lease_seconds=2,
         embed_batch_documents=16,
-        max_attempts=6,
-        hnsw_min_chunks=100,
-        encode_timeout_ms=1500,
-        query_cache_seconds=0,
     )
     stack.start()
     yield stack
@@ -26,7 +41,53 @@ def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealStack]:
 
 
 @pytest.fixture
-def ingestion(fragile: RealStack) -> Iterator[Ingestion]:
-    """An empty collection of its own, and what is needed to fill and to check it."""
-    with Ingestion.begin(fragile) as ingestion:
-        yield ingestion
+def http(fragile: RealStack) -> Iterator[httpx.Client]:
+    """A client of the fragile stack; every test begins with a whole one."""
+    with fragile.http() as client:
+        assert client.get("/health/ready").json()["status"] == "ready"
+        yield client
+
+
+@pytest.fixture
+def collection(http: httpx.Client) -> Iterator[str]:
+    """An empty collection on the fragile stack, cut into small chunks."""
+    name = f"fault-{uuid4().hex[:8]}"
+    sizes = {"chunk_tokens": CHUNK_TOKENS, "overlap_tokens": OVERLAP_TOKENS}
+    assert http.post("/collections", json={"name": name, **sizes}).status_code == 201
+    yield name
+    http.delete(f"/collections/{name}")
+
+
+@pytest.fixture
+def database(fragile: RealStack) -> Iterator[Connection]:
+    with psycopg.connect(fragile.record.database_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="session")
+def truth() -> IndexTruth:
+    return IndexTruth(CHUNK_TOKENS, OVERLAP_TOKENS)
+
+
+def make_documents(count: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Make short documents; every tenth is long enough for several chunks."""
+    chance = random.Random(seed)
+    return [
+        {
+            "id": f"d{number:04}",
+            "title": f"Note {number}",
+            "text": ". ".join(
+                " ".join(chance.choices(_WORDS, k=12)).capitalize()
+                for _ in range(16 if number % 10 == 0 else 2)
+            )
+            + ".",
+            "metadata": {"number": number, "seed": seed},
+        }
+        for number in range(count)
+    ]
+
+
+def put(http: httpx.Client, collection: str, documents: list[dict[str, Any]]) -> None:
+    """Write documents in one transaction, without waiting for the index."""
+    answer = http.post(f"/collections/{collection}/documents", json={"documents": documents})
+    assert answer.status_code == 200, answer.text

@@ -106,6 +106,7 @@ def test_ten_runs_at_once_make_one_schema(server: DatabaseServer, empty_url: str
     assert dump_schema(empty_url, server.version) == GOLDEN.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("server", [18], indirect=True)
 def test_processes_at_once_make_one_schema(empty_url: str) -> None:
     program = "import sys; from service.db.migration import upgrade; upgrade(sys.argv[1])"
     runs = [

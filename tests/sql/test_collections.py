@@ -137,7 +137,7 @@ def test_what_is_not_there_is_named_with_what_to_do(connection: Connection) -> N
         with pytest.raises(NotFoundError, match="'absent'") as raised:
             ask(connection, "absent")
         assert (raised.value.field, raised.value.value) == ("collection", "absent")
-        assert "rankgres collection create absent" in (raised.value.mend or "")
+        assert "rankgres collection list" in (raised.value.mend or "")
     with pytest.raises(NotFoundError, match='"absent"') as raised, translated():
         search(connection, "cat", collection="absent")
     assert (raised.value.field, bool(raised.value.mend)) == ("collection", True)

@@ -27,15 +27,18 @@ def rankgres(
     """Run the command line as a process of its own, with ``stdin`` on its standard input."""
     return subprocess.run(
         [sys.executable, "-m", "service.cli", *arguments],
-        env=dict(os.environ)
-        | {"PYTHONPATH": os.pathsep.join([str(PROJECT), *sys.path])}
-        | (environment or {}),
+        env=_whole(environment or {}),
         cwd=folder,
         input=stdin,
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def _whole(environment: dict[str, str]) -> dict[str, str]:
+    path = os.pathsep.join([str(PROJECT), *sys.path])
+    return dict(os.environ) | {"PYTHONPATH": path} | environment
 
 
 class RealStack:
@@ -78,6 +81,11 @@ class RealStack:
             "RANKGRES_REDIS_URL": self.record.redis_url,
             "RANKGRES_SERVICE_URL": self.record.service_url,
         }
+
+    @property
+    def whole_environment(self) -> dict[str, str]:
+        """The environment of another process of this stack."""
+        return _whole(self.environment)
 
     def http(self) -> httpx.Client:
         return httpx.Client(base_url=self.record.service_url, timeout=60)
