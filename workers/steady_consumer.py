@@ -1,14 +1,19 @@
 """Celery's consumer, but quick to find a Redis that came back, and with a truthful pulse."""
 
 import logging
+import warnings
 from typing import Any
 
+from celery.exceptions import CPendingDeprecationWarning
 from celery.worker.consumer import Consumer
 from celery.worker.state import maybe_shutdown
 
 from workers.pulse import BEAT_SECONDS, Heart
 
 log = logging.getLogger(__name__)
+
+# Celery explains a setting at length at every loss of the connection, also where it is set.
+warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
 
 #: Celery's own waits grow to half a minute, in which every search would go without this worker.
 _RECONNECT_SECONDS = 0.5
