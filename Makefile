@@ -27,9 +27,10 @@ $(STAMP): pyproject.toml
 		"Python 3.11 or newer; $(PYTHON) is not, or does not start." >&2; exit 1; }
 	@"$(PYTHON)" -c 'import ensurepip, venv' || { echo "$(PYTHON) cannot make virtual environments;" \
 		"on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
-	"$(PYTHON)" -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	$(BIN)/python -m pip install --disable-pip-version-check -e '.[all,dev]'
+	@"$(PYTHON)" -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	@echo "Installing Rankgres and its packages into $(VENV): a minute or two, about 1.5 GB"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all,dev]'
 	@touch $@
 
 # exec: the command takes the shell's place, so that Ctrl-C reaches it and make waits for its end.

@@ -4,8 +4,8 @@
 
 What is measured: a whole stack of its own answers searches over HTTP, one at a time. The overhead
 of a search is what its caller waits, less the two times that the service itself names in `explain`:
-`model_ms`, taken by the workers around their model, and `sql_ms`, taken around the candidates and
-the snippets. What is left is HTTP, JSON, Celery's round trips, Redis, and a look at the catalogue.
+`model_ms`, taken by the workers around their model, and `sql_ms`, taken around the look at the
+catalogue, the candidates and the snippets. What is left is HTTP, JSON, Celery's round trips, Redis.
 
 The baseline is in every line: the sum of model and SQL time of the same searches. The kinds of
 search take turns query by query, so that a busy moment of the machine hits all of them alike:
@@ -17,7 +17,7 @@ search take turns query by query, so that a busy moment of the machine hits all 
 
 How to read it: the p50 of `overhead` is the figure, p95 tells how restless the machine was. The
 second table says where the overhead is: `tasks` is the round trips through Celery and the query
-cache, less the model's time; `plan` the look at the catalogue; `present` making the results; `HTTP`
+cache, less the model's time; `present` making the results; `HTTP`
 what the caller waits beyond the search itself, its own reading of the answer included. An answer in
 which a stage gave way ends the benchmark: it would measure something else.
 """
@@ -88,7 +88,7 @@ def main() -> None:
         )
         times = measure(stack.service_url, stack.redis_url, queries)
     print_table(times, ("total", "model", "SQL", "overhead"))
-    print_table(times, ("tasks", "plan", "present", "HTTP"))
+    print_table(times, ("tasks", "present", "HTTP"))
 
 
 def measure(service_url: str, redis_url: str, queries: Sequence[str]) -> dict[str, list[Times]]:
@@ -128,9 +128,8 @@ def search(service: HTTPConnection, body: dict[str, Any]) -> Times:
         "SQL": sql,
         "overhead": waited - model - sql,
         "tasks": stages.get("embed", 0) + stages.get("rerank", 0) - model,
-        "plan": stages["plan"],
-        # Both stages hold nothing but SQL and what is made of its rows.
-        "present": stages["candidates"] + stages["present"] - sql,
+        # These stages hold nothing but SQL and what is made of its rows.
+        "present": stages["plan"] + stages["candidates"] + stages["present"] - sql,
         "HTTP": waited - stages["total"],
     }
 

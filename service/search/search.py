@@ -39,7 +39,7 @@ class Searcher:
         """
         trace = _Trace()
         with trace.stage("total"):
-            with trace.stage("plan"), transaction(self.pool) as connection:
+            with trace.stage("plan"), trace.sql(), transaction(self.pool) as connection:
                 generation = active_generation(connection, request.collection)
             embedding = self._embed(request, generation, trace)
             documents, explained = self._find(request, embedding, trace)

@@ -118,17 +118,25 @@ def test_a_relay_that_was_killed_is_not_missed(
 
 
 def test_documents_that_change_and_go_while_they_are_ingested_end_as_they_are(
-    http: httpx.Client, database: Connection, collection: str, truth: IndexTruth
+    fragile: RealStack,
+    http: httpx.Client,
+    database: Connection,
+    collection: str,
+    truth: IndexTruth,
 ) -> None:
     documents = make_documents(200)
     put(http, collection, documents)
     chance = random.Random(7)
+    dead = 0
     for turn in range(40):
+        if turn == 20:
+            dead = fragile.kill("worker-embed")
         some = chance.sample(documents, 6)
         changed = [document | {"text": f"Turn {turn}. {document['text']}"} for document in some[:4]]
         put(http, collection, changed)
         ids = [document["id"] for document in some[4:]]
         http.post(f"/collections/{collection}/documents/delete", json={"ids": ids})
+    fragile.wait_back("worker-embed", dead)
     wait_drained(database, collection)
     assert truth.assert_index_equals_source(database, collection) <= 200
 

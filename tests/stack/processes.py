@@ -16,6 +16,7 @@ from tests.support.waiting import eventually
 SMALL_STACK = Path(__file__).with_name("small_stack.py")
 PROJECT = Path(__file__).resolve().parents[2]
 
+
 class SmallStack:
     """A running small_stack.py."""
 
