@@ -29,7 +29,7 @@ $(STAMP): pyproject.toml
 		"on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	@"$(PYTHON)" -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	@echo "Installing Rankgres and its packages into $(VENV): a minute or two, about 1.5 GB"
+	@echo "Installing Rankgres and its packages into $(VENV): a minute or two, about 2 GB"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all,dev]'
 	@touch $@
 

@@ -4,13 +4,13 @@ Each test proves that it struck in the middle: something was searchable by then,
 still waited.
 """
 
-import random
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
+from uuid import UUID
 
 import httpx
 import psycopg
@@ -124,21 +124,40 @@ def test_documents_that_change_and_go_while_they_are_ingested_end_as_they_are(
     collection: str,
     truth: IndexTruth,
 ) -> None:
-    documents = make_documents(200)
-    put(http, collection, documents)
-    chance = random.Random(7)
-    dead = 0
-    for turn in range(40):
-        if turn == 20:
-            dead = fragile.kill("worker-embed")
-        some = chance.sample(documents, 6)
-        changed = [document | {"text": f"Turn {turn}. {document['text']}"} for document in some[:4]]
-        put(http, collection, changed)
-        ids = [document["id"] for document in some[4:]]
-        http.post(f"/collections/{collection}/documents/delete", json={"ids": ids})
-    fragile.wait_back("worker-embed", dead)
+    documents = {document["id"]: document for document in make_documents(300)}
+    put(http, collection, list(documents.values()))
+    seen: set[UUID] = set()
+    for turn in range(20):
+        found = eventually(lambda: new_lease(database, seen), "a worker begins a batch")
+        assert found is not None
+        lease, held = found
+        seen.add(lease)
+        # Twice: one of them comes after the worker has read the documents.
+        for edition in (1, 2):
+            text = f"Edition {turn}.{edition}."
+            put(http, collection, [documents[id_] | {"text": text} for id_ in held[:4]])
+        if gone := held[4:6]:
+            http.post(f"/collections/{collection}/documents/delete", json={"ids": gone})
+        if turn == 10:
+            fragile.wait_back("worker-embed", fragile.kill("worker-embed"))
     wait_drained(database, collection)
-    assert truth.assert_index_equals_source(database, collection) <= 200
+    truth.assert_index_equals_source(database, collection)
+
+    # Once more when all of it stands: long ones become short, others go.
+    put(http, collection, [documents[f"d{number:04}"] | {"text": "Short."} for number in range(80)])
+    gone = [f"d{number:04}" for number in range(80, 120)]
+    http.post(f"/collections/{collection}/documents/delete", json={"ids": gone})
+    wait_drained(database, collection)
+    assert truth.assert_index_equals_source(database, collection) <= 260
+
+
+def new_lease(database: Connection, seen: set[UUID]) -> tuple[UUID, list[str]] | None:
+    """Return a lease that runs and was not seen before, with the documents it holds."""
+    return database.execute(
+        "SELECT lease, array_agg(document_id ORDER BY random()) FROM rankgres.outbox "
+        "WHERE due_at > clock_timestamp() AND lease <> ALL (%s) GROUP BY lease LIMIT 1",
+        [list(seen)],
+    ).fetchone()
 
 
 def test_a_dropped_collection_leaves_nothing_behind_while_it_is_ingested(
