@@ -1,6 +1,7 @@
 """The command that demonstrates everything on this machine's own Python documentation."""
 
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -131,4 +132,5 @@ def _notes(answer: Answer) -> list[str]:
 def _print_address() -> None:
     address = service_url()
     console.print(f"\nThe service is at [bold]{address}[/bold], its API at {address}/docs")
-    console.print(f'Try: rankgres search {COLLECTION} "how do I flatten a list" --explain')
+    command = escape(sys.argv[0])
+    console.print(f'Try: {command} search {COLLECTION} "merge two dictionaries" --explain')
