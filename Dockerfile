@@ -60,7 +60,7 @@ RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels pip install --no-
 # The defaults come with the packages; others are fetched from the hub.
 ARG RANKGRES_EMBEDDING_MODEL=sentence-transformers/all-MiniLM-L6-v2
 ARG RANKGRES_RERANKER_MODEL=rankgres/reranker-v0
-RUN RANKGRES_MODEL_FOLDER=/models python -m workers.inference.onnx_export
+RUN RANKGRES_MODEL_FOLDER=/models python -m workers.inference.onnx_cache
 
 # --- What runs ---
 

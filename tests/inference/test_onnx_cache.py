@@ -101,3 +101,13 @@ def test_the_file_name_changes_with_what_the_export_depends_on(tmp_path: Path) -
         file_name("a/b", copy, "pair", "int8"),
     }
     assert len(others | {name}) == 4
+
+
+def test_the_command_leaves_both_models_of_the_settings_ready() -> None:
+    folder = Path(os.environ["RANKGRES_MODEL_FOLDER"])
+    command = [sys.executable, "-m", "workers.inference.onnx_cache"]
+    subprocess.run(command, cwd=ROOT, check=True)
+    settings = Settings(model_folder=folder)
+    encoder, reranker = settings.embedding_model, settings.reranker_model
+    assert (folder / file_name(encoder, locate(encoder), "mean", "int8")).is_file()
+    assert (folder / file_name(reranker, locate(reranker), "pair", "int8")).is_file()

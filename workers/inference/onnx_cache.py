@@ -1,4 +1,8 @@
-"""Exported models on disk: made once per weights and precision, then shared by all processes."""
+"""Exported models on disk: made once per weights and precision, then shared by all processes.
+
+``python -m workers.inference.onnx_cache`` exports the models that the settings name, for an image
+or a machine that is to run them without torch.
+"""
 
 import fcntl
 import hashlib
@@ -12,9 +16,10 @@ from pathlib import Path
 from typing import Final
 
 from service.errors import ModelUnavailableError
-from service.settings import Settings
+from service.model_cards import encoder_card
+from service.settings import Settings, get_settings
 from workers.inference.backend import Head
-from workers.inference.model_files import weights
+from workers.inference.model_files import locate, weights
 
 logger = logging.getLogger(__name__)
 
@@ -87,3 +92,15 @@ def _export(name: str, folder: Path, head: Head, precision: str, target: Path) -
             value=name,
             mend="the log has the whole message; RANKGRES_INFERENCE_BACKEND=torch needs no export",
         )
+
+
+def main() -> None:
+    """Export the encoder and the reranker of the settings, where they are not exported yet."""
+    settings = get_settings()
+    encoder, reranker = encoder_card(settings.embedding_model), settings.reranker_model
+    exported(encoder.name, locate(encoder.name), encoder.pooling, settings)
+    exported(reranker, locate(reranker), "pair", settings)
+
+
+if __name__ == "__main__":
+    main()
