@@ -22,7 +22,9 @@ def make_app(redis_url: str, queue: str) -> Celery:
         # survive a fork.
         worker_pool="threads",
         # Results go where the service reads them.
-        result_backend=celery_broker_url(redis_url),
+        # Before the + stands the class, after it the URL as a backend wants it: socket://, redis://.
+        result_backend="workers.answer_backend:AnswerBackend+"
+        + celery_broker_url(redis_url).removeprefix("redis+"),
         # Nobody reads a result later than its search's deadline; a minute covers slow callers.
         result_expires=60,
         # A result that cannot be stored is lost, and its caller degrades: a thread that tried again
