@@ -60,7 +60,9 @@ class Settings(BaseSettings):
         "int8", description="int8 is about twice as fast on a CPU, at cosine 0.99 to fp32."
     )
     inference_threads: int = Field(
-        0, ge=0, description="Threads of one model on a CPU; 0: one per physical core."
+        0,
+        ge=0,
+        description="Texts that one model reads at once on a CPU; 0: one per physical core.",
     )
     batch_tokens: int = Field(
         8192, ge=256, description="Padded tokens in one run of a model; bounds its memory."
