@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     inference_threads: int = Field(
         0,
         ge=0,
-        description="Texts that one model reads at once on a CPU; 0: one per physical core.",
+        description="CPU threads of a model: onnx runs one text on each; 0: one per physical core.",
     )
     batch_tokens: int = Field(
         8192, ge=256, description="Padded tokens in one run of a model; bounds its memory."
