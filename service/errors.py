@@ -49,6 +49,13 @@ class NotFoundError(RankgresError):
     slug = "not-found"
 
 
+class CursorExpiredError(RankgresError):
+    """The list that a cursor goes on with is not kept any more."""
+
+    status = 410
+    slug = "cursor-expired"
+
+
 class AlreadyExistsError(RankgresError):
     """What the caller wants to create exists already."""
 

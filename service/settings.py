@@ -102,6 +102,13 @@ class Settings(BaseSettings):
         description="Weight of the reranker's z-score beside the fused score's, which weighs 1. "
         "0.3 suits the bundled reranker; for a strong one, 3 or more lets it decide.",
     )
+    snippet_budget_ms: int = Field(
+        60,
+        ge=0,
+        le=10_000,
+        description="Longest wait for the sentences nearest to a query, which are shown of passages "
+        "that have none of its words; 0: such passages show their beginning.",
+    )
     query_cache_seconds: int = Field(
         86400, ge=0, description="How long Redis keeps a query's embedding; 0: not at all."
     )

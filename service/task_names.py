@@ -7,7 +7,7 @@ from typing import Final
 
 #: Wake-ups for ingestion; a message carries no document, losing it loses nothing.
 EMBED_QUEUE: Final = "embed"
-#: Query embeddings; a caller waits for each.
+#: Query embeddings, and sentences compared with one; a caller waits for each.
 ENCODE_QUEUE: Final = "encode"
 #: Reranking; a caller waits for each.
 RERANK_QUEUE: Final = "rerank"
@@ -15,6 +15,7 @@ QUEUES: Final = (EMBED_QUEUE, ENCODE_QUEUE, RERANK_QUEUE)
 
 EMBED_DOCUMENTS: Final = "rankgres.embed_documents"
 ENCODE_QUERY: Final = "rankgres.encode_query"
+COMPARE_SENTENCES: Final = "rankgres.compare_sentences"
 RERANK_CANDIDATES: Final = "rankgres.rerank_candidates"
 
 #: ``{ALIVE_PREFIX}{queue}`` exists in Redis while some worker serves the queue: one look tells.

@@ -5,17 +5,17 @@ from celery import Celery
 from service.celery_settings import common_settings
 from service.local.endpoints import celery_broker_url
 
-#: The module of the one task that each queue carries.
+#: The modules of the tasks that each queue carries, one task a module.
 TASK_MODULES = {
-    "embed": "workers.embed_documents",
-    "encode": "workers.encode_query",
-    "rerank": "workers.rerank_candidates",
+    "embed": ["workers.embed_documents"],
+    "encode": ["workers.encode_query", "workers.compare_sentences"],
+    "rerank": ["workers.rerank_candidates"],
 }
 
 
 def make_app(redis_url: str, queue: str) -> Celery:
     """Return an application that serves one queue; its tasks are imported with it."""
-    app = Celery("rankgres", include=[TASK_MODULES[queue]])
+    app = Celery("rankgres", include=TASK_MODULES[queue])
     app.conf.update(
         common_settings(redis_url),
         # Threads, not forks: one model serves them all through its batcher, and CUDA does not

@@ -6,7 +6,7 @@ Lease, read, chunk, embed with no transaction open, then write and finish in one
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 
@@ -30,6 +30,7 @@ from service.local.endpoints import database_url
 from service.settings import Settings, get_settings
 from service.task_names import EMBED_DOCUMENTS
 from workers.chunking import Chunk, Chunker, embedded_text
+from workers.inference.document_language import language_of
 from workers.inference.encoder import Encoder
 from workers.loaded_models import encoder
 
@@ -103,7 +104,8 @@ class Batch:
         try:
             with transaction(self.pool) as connection:
                 found = fetch_documents(connection, self.generation, lease.document_ids)
-            chunks = self._embed(lease, self._split(list(found.values())))
+            documents = list(found.values())
+            chunks = self._embed(lease, self._split(documents), self._languages(documents))
             if chunks is None:
                 with transaction(self.pool) as connection:
                     release_documents(connection, lease)
@@ -140,8 +142,16 @@ class Batch:
             for chunk in chunks
         ]
 
+    def _languages(self, documents: Sequence[Document]) -> dict[str, str | None]:
+        if not self.generation.detects_languages:
+            return {}
+        return {document.id: language_of(document) for document in documents}
+
     def _embed(
-        self, lease: Lease, pieces: Sequence[tuple[Document, Chunk]]
+        self,
+        lease: Lease,
+        pieces: Sequence[tuple[Document, Chunk]],
+        languages: Mapping[str, str | None],
     ) -> list[EmbeddedChunk] | None:
         """Return the embedded chunks, or None when the worker is to stop."""
         embedded: list[EmbeddedChunk] = []
@@ -163,6 +173,7 @@ class Batch:
                     text=chunk.text,
                     filters=document.metadata,
                     embedding=vector,
+                    language=languages.get(document.id),
                 )
                 for (document, chunk), vector in zip(part, encoding.embeddings, strict=True)
             )

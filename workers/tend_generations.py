@@ -12,10 +12,12 @@ from dataclasses import dataclass
 import psycopg
 
 from service.collections.hnsw_index import build_hnsw_index, generations_due
+from service.collections.recall import RECALL_TARGET, measure_new_index
 from service.db.connection import connect
 from service.errors import RankgresError
 from service.ingest.chunks import fold_statistics
 from service.ingest.outbox import sweep_orphans
+from service.search.pages import sweep_snapshots
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -39,6 +41,8 @@ def tend_generations(database_url: str, settings: Settings, stop: threading.Even
         Job("build indexes", 0.5, lambda: build_due_indexes(database_url, settings)),
         # Rare remains of dropped collections, which nothing reads.
         Job("sweep orphans", 60.0, lambda: sweep_outbox(database_url)),
+        # Lists of searches that nobody pages through any more.
+        Job("sweep snapshots", 60.0, lambda: sweep_search_snapshots(database_url)),
     )
     threads = [threading.Thread(target=_repeat, args=(job, stop), name=job.name) for job in jobs]
     for thread in threads:
@@ -54,17 +58,39 @@ def fold_all_statistics(database_url: str) -> None:
 
 
 def build_due_indexes(database_url: str, settings: Settings) -> None:
-    """Build the HNSW index of every generation that has drained without one."""
+    """Build the HNSW index of every generation that has drained without one; measure its recall."""
     with connect(database_url, autocommit=True) as connection:
         due = generations_due(connection, settings.hnsw_min_chunks)
     for generation_id in due:
-        build_hnsw_index(database_url, generation_id)
+        if build_hnsw_index(database_url, generation_id):
+            measure_recall(database_url, generation_id)
+
+
+def measure_recall(database_url: str, generation_id: int) -> None:
+    """Measure a new index by some queries, store it, and warn where it is under the target."""
+    with connect(database_url, autocommit=True) as connection:
+        report = measure_new_index(connection, generation_id)
+    log.log(
+        logging.INFO if report.recall >= RECALL_TARGET else logging.WARNING,
+        "recall@%s of %s is %.3f over %s queries, the target %s",
+        report.k,
+        report.collection,
+        report.recall,
+        report.queries,
+        RECALL_TARGET,
+    )
 
 
 def sweep_outbox(database_url: str) -> None:
     """Remove what dropped generations left in the outbox."""
     with connect(database_url) as connection:
         sweep_orphans(connection)
+
+
+def sweep_search_snapshots(database_url: str) -> None:
+    """Remove the lists whose cursors have expired."""
+    with connect(database_url) as connection:
+        sweep_snapshots(connection)
 
 
 def _repeat(job: Job, stop: threading.Event) -> None:

@@ -5,7 +5,20 @@ import sys
 import typer
 from rich.markup import escape
 
-from service.cli import collections, demo, doctor, evaluate, ingest, processes, search, stack
+from service.cli import (
+    collections,
+    demo,
+    doctor,
+    evaluate,
+    ingest,
+    processes,
+    profile,
+    recall,
+    search,
+    stack,
+    suggest,
+    tune,
+)
 from service.cli.terminal import error_console
 from service.db.driver_errors import translated
 from service.errors import RankgresError
@@ -26,11 +39,15 @@ app.command(rich_help_panel="The stack on this machine")(stack.down)
 app.command(rich_help_panel="The stack on this machine")(stack.status)
 app.command(rich_help_panel="The stack on this machine")(doctor.doctor)
 app.command(rich_help_panel="The stack on this machine")(demo.demo)
+collections.app.command()(profile.profile)
 app.add_typer(collections.app, name="collection", rich_help_panel="Collections")
 app.command(rich_help_panel="Collections")(ingest.ingest)
 app.command(rich_help_panel="Collections")(ingest.wait)
 app.command(rich_help_panel="Collections")(search.search)
+app.command(rich_help_panel="Collections")(suggest.suggest)
 app.command("eval", rich_help_panel="Collections")(evaluate.evaluate)
+app.command(rich_help_panel="Collections")(tune.tune)
+app.command(rich_help_panel="Collections")(recall.recall)
 app.command(rich_help_panel="Processes, one by one")(processes.migrate)
 app.command(rich_help_panel="Processes, one by one")(processes.serve)
 app.command(rich_help_panel="Processes, one by one")(processes.worker)

@@ -16,6 +16,7 @@ from service.collections.collection import (
     list_collections,
     show_collection,
 )
+from service.collections.recall import RECALL_TARGET
 from service.db.connection import connect
 from service.errors import InvalidInputError
 from service.local.endpoints import database_url
@@ -42,6 +43,13 @@ class Distance(StrEnum):
     L2 = "l2"
 
 
+class LexicalIndex(StrEnum):
+    """What finds the chunks with a query's words."""
+
+    GIN = "gin"
+    PG_TEXTSEARCH = "pg_textsearch"
+
+
 @app.command()
 def create(
     name: Annotated[
@@ -66,7 +74,11 @@ def create(
         Distance, typer.Option(help="Distance between embeddings; cosine suits most models.")
     ] = Distance.COSINE,
     text_search_config: Annotated[
-        str, typer.Option(help="Text-search configuration of Postgres: english, german, simple …")
+        str,
+        typer.Option(
+            help="Text-search configuration of Postgres: english, german, simple …; "
+            "auto detects each document's language; unaccent+ before it takes accents off."
+        ),
     ] = "english",
     bm25_k1: Annotated[
         float, typer.Option(help="BM25: how soon repeating a word stops counting.")
@@ -74,6 +86,9 @@ def create(
     bm25_b: Annotated[
         float, typer.Option(help="BM25: how much long chunks are held back, 0 to 1.")
     ] = 0.75,
+    lexical_index: Annotated[
+        LexicalIndex, typer.Option(help="pg_textsearch needs that extension in the database.")
+    ] = LexicalIndex.GIN,
 ) -> None:
     """Create an empty collection. It can be filled and searched at once."""
     plan = CollectionPlan(
@@ -86,6 +101,7 @@ def create(
         text_search_config=text_search_config,
         bm25_k1=bm25_k1,
         bm25_b=bm25_b,
+        lexical_index=lexical_index.value,
     )
     with connect(database_url()) as connection:
         create_collection(connection, plan)
@@ -104,6 +120,7 @@ def list_all(*, json: AsJson = False) -> None:
         console.print("no collection yet; 'rankgres collection create NAME' makes one")
     else:
         console.print(_table(statuses))
+        _warn(statuses)
 
 
 @app.command()
@@ -115,6 +132,7 @@ def show(name: Name, *, json: AsJson = False) -> None:
         console.print_json(data=asdict(status))
     else:
         console.print(_table([status]))
+        _warn([status])
 
 
 @app.command()
@@ -148,6 +166,7 @@ def _table(statuses: list[CollectionStatus]) -> Table:
     for column in ("documents", "chunks", "waiting", "dead", "oldest"):
         table.add_column(column, justify="right")
     table.add_column("HNSW")
+    table.add_column("recall", justify="right")
     table.add_column("model")
     for status in statuses:
         oldest = status.oldest_seconds
@@ -159,6 +178,18 @@ def _table(statuses: list[CollectionStatus]) -> Table:
             f"{status.dead:,}",
             "" if oldest is None else f"{oldest:.1f} s",
             status.hnsw_state,
+            "" if status.recall is None else f"{status.recall:.3f}",
             status.embedding_model,
         )
     return table
+
+
+def _warn(statuses: list[CollectionStatus]) -> None:
+    for status in statuses:
+        if status.recall is not None and status.recall < RECALL_TARGET:
+            console.print(
+                f"[yellow]warning:[/yellow] recall@{status.recall_k} of {status.collection} is "
+                f"{status.recall:.3f}, under {RECALL_TARGET:g}: "
+                f"'rankgres recall {status.collection}' says what mends it",
+                soft_wrap=True,
+            )

@@ -21,6 +21,7 @@ class CollectionPlan:
     """What a new collection's first generation is to be; None is taken from the model's card.
 
     ``chunk_tokens`` counts everything the model reads at once: heading, text and special tokens.
+    ``text_search_config`` may be ``auto``, each document's own, and begin with ``unaccent+``.
     """
 
     name: str
@@ -32,6 +33,7 @@ class CollectionPlan:
     text_search_config: str = "english"
     bm25_k1: float = 1.2
     bm25_b: float = 0.75
+    lexical_index: Literal["gin", "pg_textsearch"] = "gin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +49,18 @@ class Generation:
     overlap_tokens: int
     text_search_config: str
 
+    @property
+    def detects_languages(self) -> bool:
+        """Return whether each document is analysed in its own language."""
+        return self.text_search_config in {"auto", "unaccent+auto"}
+
 
 @dataclass(frozen=True, slots=True)
 class CollectionStatus:
     """How far a collection is: what can be searched, and what the outbox still holds.
 
     ``oldest_seconds`` is the age of the oldest change not searchable yet, None where there is none.
+    ``recall`` is that of the HNSW index over ``recall_k`` documents, None until it was measured.
     """
 
     collection: str
@@ -65,6 +73,8 @@ class CollectionStatus:
     leased: int
     dead: int
     oldest_seconds: float | None
+    recall: float | None
+    recall_k: int | None
 
     @property
     def waiting(self) -> int:

@@ -1,6 +1,6 @@
 -- name: create
 -- Makes a collection with its first generation, active at once.
-SELECT rankgres.collection_create_v1(
+SELECT rankgres.collection_create_v2(
     %(name)s,
     embedding_model => %(embedding_model)s,
     embedding_dimension => %(embedding_dimension)s,
@@ -10,7 +10,8 @@ SELECT rankgres.collection_create_v1(
     distance => %(distance)s,
     text_search_config => %(text_search_config)s,
     bm25_k1 => %(bm25_k1)s,
-    bm25_b => %(bm25_b)s
+    bm25_b => %(bm25_b)s,
+    lexical_index => %(lexical_index)s
 )
 
 -- name: drop
@@ -22,8 +23,10 @@ SELECT rankgres.collection_drop_v1(%(name)s)
 SELECT
     status.collection, status.generation_id, status.embedding_model, status.hnsw_state,
     status.documents, status.chunks, status.pending, status.leased, status.dead,
-    extract(EPOCH FROM status.oldest_age)::double precision AS oldest_seconds
+    extract(EPOCH FROM status.oldest_age)::double precision AS oldest_seconds,
+    generation.recall, generation.recall_k
 FROM rankgres.collection_status AS status
+JOIN rankgres.generation ON generation.id = status.generation_id
 WHERE status.state = 'active' AND (%(name)s::text IS NULL OR status.collection = %(name)s)
 ORDER BY status.collection
 

@@ -40,8 +40,9 @@ SELECT rankgres.generation_hnsw_definition_v1(%(generation_id)s)
 UPDATE rankgres.generation SET hnsw_state = 'ready' WHERE id = %(generation_id)s
 
 -- name: flush_pending_lexemes
--- What a bulk load left unsorted in the GIN index would slow every search.
-SELECT gin_clean_pending_list(format('rankgres.%%I', 'chunk_' || %(generation_id)s || '_lexemes')::regclass)
+-- What a bulk load left unsorted in the GIN indexes would slow every search.
+SELECT gin_clean_pending_list(format('rankgres.%%I', 'chunk_' || %(generation_id)s || suffix)::regclass)
+FROM unnest('{_lexemes,_filters}'::text []) AS suffix
 
 -- name: progress
 -- How far a running build is: its phase, and the share done of the phase that takes long.

@@ -36,6 +36,8 @@ _LIMITS = {
     "generation_bm25_b_check": "use 0 to 1; 0.75 is usual",
     "generation_hnsw_m_check": "use 2 to 100; 16 is usual",
     "generation_hnsw_ef_construction_check": "use twice hnsw_m to 1000",
+    "generation_lexical_index_check": "use gin or pg_textsearch",
+    "generation_recall_check": "use 0 to 1, the share found",
     "document_id_check": "use 1 to 1024 bytes",
     "document_metadata_check": "use a JSON object",
 }

@@ -1,60 +1,85 @@
 """Evaluation: asks every query of every run, and measures the answers and their time."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, field
 from itertools import islice
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from service.evaluation.judgements import Judgements
-from service.evaluation.metrics import DEPTH, MEASURES, measure_run
+from service.evaluation.metrics import DEPTH, MEASURES, Quality, measure_run
 
-
-class RunName(StrEnum):
-    """Every run there is, in the order of the tables."""
-
-    LEXICAL = "lexical"
-    VECTOR = "vector"
-    HYBRID = "hybrid"
-    RERANKED = "reranked"
+#: What a run returned: document ids best first, with their scores, by query id.
+Rankings = Mapping[str, Sequence[tuple[str, float]]]
 
 
 class Answer(NamedTuple):
-    """What one search returned: document ids best first, its time, and the stages that gave way."""
+    """What one search returned: document ids best first, its time, and the stages that gave way.
+
+    ``scores`` has one a document, or is empty where there are none; ``stages`` has the
+    milliseconds that each stage took, by its name.
+    """
 
     documents: Sequence[str]
     milliseconds: float
     degraded: Sequence[str] = ()
+    scores: Sequence[float] = ()
+    stages: Mapping[str, float] = MappingProxyType({})
 
 
 #: Called with the query's text, the run's name and the number of documents wanted.
 Search = Callable[[str, str, int], Answer]
 
 
+class Percentiles(NamedTuple):
+    """How long something took, in milliseconds."""
+
+    p50: float
+    p95: float
+    p99: float
+
+    @classmethod
+    def of(cls, times: Sequence[float]) -> "Percentiles":
+        """Return the percentiles of some times, interpolated between neighbours."""
+        return cls(*(float(value) for value in np.percentile(times, [50, 95, 99])))
+
+    def as_json(self) -> dict[str, float]:
+        """Return them by name, rounded to what they can bear."""
+        return {f"{name}_ms": round(value, 2) for name, value in self._asdict().items()}
+
+
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """One run's figures: metrics by name, milliseconds, and how many answers were degraded.
+    """One run's figures: metrics, times as the caller waits and by stage, degraded answers.
 
     A degraded answer is not what the run is named after, so that any above 0 makes the metrics
-    untrue; ``reasons`` tells what gave way, without repeats.
+    untrue; ``reasons`` tells what gave way, without repeats. ``times`` is None where the run was
+    read from a file.
     """
 
-    metrics: dict[str, float]
-    p50_ms: float
-    p95_ms: float
-    degraded: int
-    reasons: tuple[str, ...]
+    quality: Quality
+    rankings: Rankings
+    times: Percentiles | None = None
+    stages: Mapping[str, Percentiles] = field(default_factory=dict)
+    degraded: int = 0
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Return the mean of each metric over all queries."""
+        return self.quality.mean
 
     def as_json(self) -> dict[str, Any]:
-        """Return the figures in one flat object, rounded to what they can bear."""
+        """Return the figures in one object, rounded to what they can bear."""
+        blank = dict.fromkeys(f"{name}_ms" for name in Percentiles._fields)
         return {
             **{name: round(self.metrics[name], 5) for name in MEASURES},
-            "p50_ms": round(self.p50_ms, 2),
-            "p95_ms": round(self.p95_ms, 2),
+            **(self.times.as_json() if self.times else blank),
             "degraded": self.degraded,
+            "stages": {name: times.as_json() for name, times in self.stages.items()},
         }
 
 
@@ -63,8 +88,13 @@ class EvaluationReport:
     """What an evaluation found, by the name of each run."""
 
     collection: str
-    queries: int
+    judgements: Judgements
     runs: dict[str, RunReport]
+
+    @property
+    def queries(self) -> int:
+        """Return how many queries every mean is over."""
+        return len(self.judgements.queries)
 
     def as_json(self) -> dict[str, Any]:
         """Return the form that ``rankgres eval --json`` writes."""
@@ -84,6 +114,7 @@ def evaluate_runs(
     k: int = DEPTH,
     threads: int = 1,
     on_answer: Callable[[str], None] = lambda _run: None,
+    given: Mapping[str, Rankings] = MappingProxyType({}),
 ) -> EvaluationReport:
     """Ask every query in every run, one run after the other, and return the figures.
 
@@ -97,6 +128,7 @@ def evaluate_runs(
         k: Documents asked for; below 100, recall@100 is understated.
         threads: Searches under way at once; above 1, times include waiting for each other.
         on_answer: Called in this thread with the run's name after each answer.
+        given: Runs that were made elsewhere, by name: they are measured alike, without times.
     """
     reports = {}
     for run in dict.fromkeys(runs):
@@ -105,7 +137,9 @@ def evaluate_runs(
             answers[query] = answer
             on_answer(run)
         reports[run] = _report(judgements, answers)
-    return EvaluationReport(collection, len(judgements.queries), reports)
+    for run, rankings in given.items():
+        reports[run] = RunReport(_measure(judgements, rankings), rankings)
+    return EvaluationReport(collection, judgements, reports)
 
 
 def _answers(
@@ -130,14 +164,31 @@ def _answers(
 
 def _report(judgements: Judgements, answers: dict[str, Answer]) -> RunReport:
     """Return the figures of one run's answers."""
-    rankings = {query: answer.documents for query, answer in answers.items()}
-    times = [answer.milliseconds for answer in answers.values()]
-    p50, p95 = np.percentile(times, [50, 95])
+    rankings = {query: _ranking(answers[query]) for query in judgements.queries}
+    # Every answer has the stages of its run; one that a degraded answer lacks took no time there.
+    stages = dict.fromkeys(name for answer in answers.values() for name in answer.stages)
     reasons = [reason for answer in answers.values() for reason in answer.degraded]
     return RunReport(
-        metrics=measure_run(judgements.relevance, rankings).mean,
-        p50_ms=float(p50),
-        p95_ms=float(p95),
+        quality=_measure(judgements, rankings),
+        rankings=rankings,
+        times=Percentiles.of([answer.milliseconds for answer in answers.values()]),
+        stages={
+            name: Percentiles.of([answer.stages.get(name, 0.0) for answer in answers.values()])
+            for name in stages
+        },
         degraded=sum(bool(answer.degraded) for answer in answers.values()),
         reasons=tuple(dict.fromkeys(reasons)),
     )
+
+
+def _ranking(answer: Answer) -> list[tuple[str, float]]:
+    """Return documents with their scores, or with falling numbers where there are none."""
+    count = len(answer.documents)
+    scores = answer.scores or range(count, 0, -1)
+    return [(name, float(score)) for name, score in zip(answer.documents, scores, strict=True)]
+
+
+def _measure(judgements: Judgements, rankings: Rankings) -> Quality:
+    """Measure a run by the order of its documents."""
+    orders = {query: [name for name, _ in ranking] for query, ranking in rankings.items()}
+    return measure_run(judgements.relevance, orders)

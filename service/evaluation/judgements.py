@@ -1,9 +1,12 @@
 """Judgements: which documents are relevant to which queries, read from BEIR and TREC files."""
 
+import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from service.errors import InvalidInputError
 
@@ -77,7 +80,7 @@ def read_queries(path: Path) -> dict[str, str]:
         InvalidInputError: names the file, the line and the field.
     """
     texts: dict[str, str] = {}
-    for number, line in _lines(path, "queries"):
+    for number, line in numbered_lines(path, "queries"):
         place = f"{path}, line {number}"
         try:
             query = json.loads(line)
@@ -108,7 +111,7 @@ def read_qrels(path: Path) -> Relevance:
         InvalidInputError: names the file, the line and the field.
     """
     relevance: Relevance = {}
-    for number, line in _lines(path, "qrels"):
+    for number, line in numbered_lines(path, "qrels"):
         columns = line.split("\t") if "\t" in line else line.split()
         if number == 1 and columns[0].strip().lower() in _HEADERS and not _is_whole(columns[-1]):
             continue
@@ -125,17 +128,18 @@ def read_qrels(path: Path) -> Relevance:
     return relevance
 
 
-def _lines(path: Path, field: str) -> Iterator[tuple[int, str]]:
+def numbered_lines(path: Path, field: str) -> Iterator[tuple[int, str]]:
     """Yield the number, from 1, and the text of each line that is not blank."""
     try:
         # utf-8-sig: a byte order mark, as spreadsheets write it, is no part of the first id.
-        with path.open(encoding="utf-8-sig") as lines:
+        with _opened(path) as lines:
             for number, line in enumerate(lines, start=1):
                 if text := line.strip():
                     yield number, text
-    except OSError as error:
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
         raise InvalidInputError(
-            f"cannot read {path}: {error.strerror}",
+            f"cannot read {path}: {reason}",
             field=field,
             value=str(path),
             mend="name a file that exists and can be read",
@@ -147,6 +151,12 @@ def _lines(path: Path, field: str) -> Iterator[tuple[int, str]]:
             value=str(path),
             mend="convert it to UTF-8",
         ) from error
+
+
+def _opened(path: Path) -> TextIO:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig")
+    return path.open(encoding="utf-8-sig")
 
 
 def _field(query: dict[str, object], name: str, place: str) -> str:

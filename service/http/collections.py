@@ -44,13 +44,18 @@ class CollectionBody(BaseModel):
         "cosine", description="Distance between embeddings; cosine suits most models."
     )
     text_search_config: Text = Field(
-        "english", description="A text-search configuration of Postgres: english, german, simple …"
+        "english",
+        description="A text-search configuration of Postgres: english, german, simple …; auto "
+        "detects each document's language; unaccent+ before it takes accents off.",
     )
     bm25_k1: float = Field(
         1.2, ge=0, allow_inf_nan=False, description="How soon repeating a word stops counting."
     )
     bm25_b: float = Field(
         0.75, ge=0, le=1, allow_inf_nan=False, description="How much long chunks are held back."
+    )
+    lexical_index: Literal["gin", "pg_textsearch"] = Field(
+        "gin", description="pg_textsearch needs that extension in the database."
     )
 
 
@@ -67,6 +72,10 @@ class CollectionView(BaseModel):
     leased: int
     dead: int
     oldest_seconds: float | None
+    recall: float | None = Field(
+        description="Of the HNSW search against exact search, over recall_k; null: not measured."
+    )
+    recall_k: int | None
 
 
 @router.post("", status_code=201)

@@ -1,24 +1,25 @@
 """POST /collections/{collection}/search."""
 
-from typing import Literal
-
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from service.errors import InvalidInputError
 from service.http import metrics
 from service.http.runtime import Runtime
-from service.search.request import Query, RerankRequest, SearchRequest
+from service.search.request import PageRequest, RerankRequest, SearchOptions, SearchRequest
 from service.search.results import SearchResponse
-from service.storable import JsonObject, Text
+from service.storable import Text
 
 router = APIRouter(tags=["search"])
 
 
-class SearchBody(BaseModel):
-    """A search as HTTP callers write it."""
+class SearchBody(SearchOptions):
+    """A search as HTTP callers write it; what is left out suits most.
+
+    Parameters without a default of their own are taken from the collection's search profile.
+    """
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={
             "examples": [
                 {"query": "how do I run a command with a timeout"},
@@ -30,39 +31,41 @@ class SearchBody(BaseModel):
                     "rerank": {"candidates": 50, "budget_ms": 200},
                     "explain": True,
                 },
+                {
+                    "query": '"release notes" -draft',
+                    "match": "75%",
+                    "correct": True,
+                    "diversity": 0.3,
+                    "page": True,
+                },
             ]
         },
     )
 
-    query: Query = Field(description="Words, or a question as one would ask it.")
-    mode: Literal["lexical", "vector", "hybrid"] = Field(
-        "hybrid", description="BM25 alone, nearest embeddings alone, or both fused."
-    )
-    k: int = Field(10, ge=1, le=1000, description="Documents to return.")
     rerank: RerankRequest | bool = Field(
         True,
         description="How much to rerank; true for the defaults, false for none. "
         "Only hybrid searches are reranked by default.",
     )
-    filter: JsonObject | None = Field(
+    cursor: Text | None = Field(
         None,
-        description='Over metadata: {"lang": "en"}, {"year": {"gte": 2020}}, '
-        '{"lang": {"in": ["en", "de"]}}, {"draft": {"exists": false}}, and/or/not of these.',
+        description="next_cursor of an answer: returns the next k documents of its list. Of the "
+        "other fields, none counts then.",
     )
-    fusion: Literal["convex", "rrf"] = Field("convex", description="How the stages are fused.")
-    lexical_weight: float = Field(
-        0.5,
-        ge=0,
-        le=1,
-        allow_inf_nan=False,
-        description="The lexical stage's share; the vector stage has the rest.",
-    )
-    passages: int = Field(3, ge=1, le=10, description="Passages to show of a document, at most.")
-    explain: bool = Field(False, description="Also return what happened inside.")
 
     def for_collection(self, collection: str) -> SearchRequest:
-        """Return the search this body asks for."""
-        values = self.model_dump(exclude={"rerank"})
+        """Return the search this body asks for.
+
+        Raises:
+            InvalidInputError: there is no query.
+        """
+        if self.query is None:
+            raise InvalidInputError(
+                "query: required where there is no cursor",
+                field="query",
+                mend="give at least one word",
+            )
+        values = self.model_dump(exclude={"rerank", "cursor"})
         return SearchRequest(collection=collection, rerank=self._reranking(), **values)
 
     def _reranking(self) -> RerankRequest | None:
@@ -79,7 +82,10 @@ def search(collection: Text, body: SearchBody, runtime: Runtime) -> Response:
 
     A stage that cannot answer in time is left out and named in `degraded`; the rest still answers.
     """
-    answer = runtime.search(body.for_collection(collection))
+    if body.cursor is not None:
+        answer = runtime.next_page(PageRequest(collection=collection, cursor=body.cursor, k=body.k))
+    else:
+        answer = runtime.search(body.for_collection(collection))
     metrics.record_search(answer)
     timings = ", ".join(
         f"{stage};dur={milliseconds:.1f}" for stage, milliseconds in answer.timings.items()

@@ -18,7 +18,10 @@ _SQL = load_statements(__file__)
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedChunk:
-    """One chunk ready to be written; ``embedding`` has shape (dimension,), float32."""
+    """One chunk ready to be written; ``embedding`` has shape (dimension,), float32.
+
+    ``language`` is its document's, where the generation has no configuration for all.
+    """
 
     document_id: str
     position: int
@@ -29,6 +32,7 @@ class EmbeddedChunk:
     text: str
     filters: dict[str, Any]
     embedding: NDArray[np.float32]
+    language: str | None = None
 
 
 def write_chunks(connection: Connection, lease: Lease, chunks: Sequence[EmbeddedChunk]) -> None:
@@ -63,6 +67,7 @@ def fold_statistics(connection: Connection) -> int:
 
 
 def _replace_chunks(connection: Connection, lease: Lease, chunks: Sequence[EmbeddedChunk]) -> None:
+    languages = [chunk.language for chunk in chunks]
     connection.execute(
         _SQL["replace"],
         {
@@ -77,5 +82,6 @@ def _replace_chunks(connection: Connection, lease: Lease, chunks: Sequence[Embed
             "texts": [chunk.text for chunk in chunks],
             "filters": [Jsonb(chunk.filters) for chunk in chunks],
             "embeddings": [Vector(chunk.embedding) for chunk in chunks],
+            "languages": languages if any(languages) else None,
         },
     )

@@ -48,6 +48,7 @@ class EmbeddedPostgres:
 
     ``memory_bytes`` is what the tuning takes the machine to have (default: what it has).
     ``durable=False`` gives up surviving a power cut, for tests. ``extra_settings`` win over ours.
+    ``binaries`` is the folder of another Postgres of that version, one with other extensions.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class EmbeddedPostgres:
         memory_bytes: int | None = None,
         durable: bool = True,
         extra_settings: Mapping[str, str] = {},
+        binaries: Path | None = None,
     ) -> None:
         self.folder = folder.resolve()
         self.version = version
@@ -67,6 +69,7 @@ class EmbeddedPostgres:
         self._memory = memory_bytes
         self._durable = durable
         self._extra = dict(extra_settings)
+        self._given_binaries = binaries
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -77,6 +80,9 @@ class EmbeddedPostgres:
     def _database_url(self, name: str) -> str:
         return f"postgresql://postgres@/{quote(name, safe='')}?host={quote(str(self.sockets), '')}"
 
+    def _binaries(self) -> Path:
+        return self._given_binaries or binary_folder(self.version)
+
     def initialise(self) -> None:
         """Make the data folder, if there is none, and write the configuration of this start.
 
@@ -86,7 +92,7 @@ class EmbeddedPostgres:
             DatabaseUnavailableError: The binaries are missing, the folder holds another major
                 version, or initdb failed.
         """
-        binaries = binary_folder(self.version)
+        binaries = self._binaries()
         if os.geteuid() == 0:
             self.folder.mkdir(parents=True, exist_ok=True)
             let_through(self.data)
@@ -159,7 +165,7 @@ class EmbeddedPostgres:
     def command(self) -> list[str]:
         """Return the command line of the server in the foreground, listening on its socket only."""
         return [
-            str(binary_folder(self.version) / "postgres"),
+            str(self._binaries() / "postgres"),
             "-D",
             str(self.data),
             "-c",

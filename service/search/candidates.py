@@ -10,12 +10,33 @@ from pgvector import Vector
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from service.collections.collection import Generation
 from service.db.connection import Connection
 from service.db.statements import load_statements
 from service.search.request import SearchRequest
 
 _SQL = load_statements(__file__)
+
+#: Of the request, what goes to the candidate stage as it is, by the names there.
+_PASSED_ON = (
+    "collection",
+    "query",
+    "candidates",
+    "fusion",
+    "lexical_weight",
+    "rrf_k",
+    "stage_candidates",
+    "passages",
+    "ef_search",
+    "match",
+    "language",
+    "correct",
+    "heading_weight",
+    "min_lexical_score",
+    "min_vector_score",
+    "min_score",
+    "autocut",
+    "deadline_ms",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +44,7 @@ class Candidate:
     """One passage of one candidate document, with every rank and score of the candidate stage.
 
     ``rank`` counts documents from 1, ``passage`` a document's passages from 1; ``score`` is fused.
+    A stage that did not list the document may have scored it all the same: its rank is None then.
     """
 
     rank: int
@@ -41,13 +63,30 @@ class Candidate:
     vector_score: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class FoundCandidates:
+    """The passages of the best candidates, and what the candidate stage says of itself.
+
+    ``diversity`` is what is left for after reranking; 0 where the list is as diverse as asked.
+    """
+
+    passages: list[Candidate]
+    explained: dict[str, Any]
+    diversity: float
+
+    @property
+    def corrections(self) -> dict[str, str]:
+        """Return which lexeme of the query became which."""
+        return self.explained.get("corrections") or {}
+
+
 def find_candidates(
     connection: Connection,
     request: SearchRequest,
     mode: str,
     vector: NDArray[np.float32] | None,
-) -> tuple[list[Candidate], dict[str, Any]]:
-    """Return the passages of the best candidates, and what the stage says of itself.
+) -> FoundCandidates:
+    """Return the candidates of a search.
 
     Args:
         connection: in a transaction of its own.
@@ -55,35 +94,56 @@ def find_candidates(
         mode: the request's mode, or "lexical" where the vector could not be had.
         vector: the query's embedding, shape (dimension,).
     """
-    values = {
-        "collection": request.collection,
-        "query": request.query,
+    reranked = request.rerank is not None
+    values = {name: getattr(request, name) for name in _PASSED_ON} | {
         "query_embedding": None if vector is None else Vector(vector),
-        "candidates": request.candidates,
         "filter": None if request.filter is None else Jsonb(request.filter),
         "mode": mode,
-        "fusion": request.fusion,
-        "lexical_weight": request.lexical_weight,
-        "passages": request.passages,
+        "recency": None if request.recency is None else Jsonb(request.recency),
+        "boosts": None if request.boosts is None else Jsonb(request.boosts),
+        # Reranking would undo it: it comes after that.
+        "diversity": 0 if reranked else request.diversity,
     }
     with connection.cursor(row_factory=class_row(Candidate)) as cursor:
-        candidates = cursor.execute(_SQL["search"], values).fetchall()
-    explained = connection.execute(_SQL["explain"]).fetchone()
-    assert explained is not None
-    return candidates, explained[0]
+        passages = cursor.execute(_SQL["search"], values).fetchall()
+    told = connection.execute(
+        _SQL["explain"],
+        {
+            "collection": request.collection,
+            "reranked": reranked,
+            "diversity": request.diversity,
+        },
+    ).fetchone()
+    assert told is not None
+    return FoundCandidates(passages, *told)
 
 
 def mark_snippets(
     connection: Connection,
-    generation: Generation,
+    generation_id: int,
     query: str,
     texts: Sequence[str],
+    *,
     marks: tuple[str, str],
+    language: str | None = None,
+    further_lexemes: Sequence[str] = (),
 ) -> list[str]:
-    """Return an excerpt of each text with the query's words between the two marks."""
+    """Return an excerpt of each text with the query's words between the two marks.
+
+    Args:
+        connection: any.
+        generation_id: the generation that was searched.
+        query: as it was typed.
+        texts: the passages.
+        marks: what stands before and after a word.
+        language: the query's, as it was searched for.
+        further_lexemes: to be marked too, such as those that misspelled words became.
+    """
     values = {
-        "generation_id": generation.id,
+        "generation_id": generation_id,
         "query": query,
+        "language": language,
+        "further_lexemes": list(further_lexemes),
         "texts": list(texts),
         "start": marks[0],
         "stop": marks[1],

@@ -13,15 +13,53 @@ FROM rankgres.search_candidates(
     mode => %(mode)s,
     fusion => %(fusion)s,
     lexical_weight => %(lexical_weight)s,
-    passages => %(passages)s
+    rrf_k => %(rrf_k)s,
+    stage_candidates => %(stage_candidates)s,
+    passages => %(passages)s,
+    ef_search => %(ef_search)s,
+    match => %(match)s,
+    language => %(language)s,
+    correct => %(correct)s,
+    heading_weight => %(heading_weight)s,
+    min_lexical_score => %(min_lexical_score)s,
+    min_vector_score => %(min_vector_score)s,
+    min_score => %(min_score)s,
+    autocut => %(autocut)s,
+    recency => %(recency)s,
+    boosts => %(boosts)s,
+    diversity => %(diversity)s,
+    deadline_ms => %(deadline_ms)s
 ) AS found
 ORDER BY found.rank, found.passage
 
 -- name: explain
-SELECT current_setting('rankgres.explain')::jsonb
+-- What happened inside, and the diversity that is left for after reranking.
+SELECT
+    current_setting('rankgres.explain')::jsonb,
+    CASE WHEN %(reranked)s THEN coalesce(
+        %(diversity)s::double precision,
+        (
+            SELECT (collection.search_profile ->> 'diversity')::double precision
+            FROM rankgres.collection
+            WHERE collection.name = %(collection)s
+        ),
+        0
+    ) ELSE 0 END
 
 -- name: snippets
--- The passages with the query's words marked, in the order given.
-SELECT rankgres.snippet_v1(%(generation_id)s, %(query)s, passage.text, %(start)s, %(stop)s)
-FROM unnest(%(texts)s::text []) WITH ORDINALITY AS passage (text, place)
+-- The passages with the query's words marked, in the order given: snippet_v2 of each, with the query
+-- analysed once for all.
+WITH asked AS MATERIALIZED (
+    SELECT
+        rankgres.generation_configs_v1(%(generation_id)s, %(language)s) AS configs,
+        (rankgres.query_parse_v1(%(generation_id)s, %(query)s, %(language)s)).lexemes
+            || %(further_lexemes)s::text [] AS lexemes
+)
+SELECT coalesce(
+    rankgres.snippet_marked_v1(
+        asked.configs, asked.lexemes, passage.text, %(start)s, %(stop)s
+    ),
+    rankgres.snippet_beginning_v1(passage.text)
+)
+FROM asked, unnest(%(texts)s::text []) WITH ORDINALITY AS passage (text, place)
 ORDER BY passage.place

@@ -8,6 +8,9 @@ from pydantic_core import PydanticCustomError
 from service.settings import get_settings
 from service.storable import JsonObject, Text
 
+#: Documents that a list to be paged through has at most, unless more are asked for.
+PAGED_DOCUMENTS = 200
+
 
 def _require_words(query: str) -> str:
     if not query.strip():
@@ -17,6 +20,8 @@ def _require_words(query: str) -> str:
 
 #: What is searched for.
 Query = Annotated[Text, Field(max_length=65_536), AfterValidator(_require_words)]
+
+_Score = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class RerankRequest(BaseModel):
@@ -38,23 +43,153 @@ class RerankRequest(BaseModel):
     )
 
 
-class SearchRequest(BaseModel):
-    """One search of one collection; immutable, so nothing leaks from one query into the next."""
+class SearchOptions(BaseModel):
+    """What every caller may say of a search.
+
+    What is null is taken from the collection's search profile, and where that is silent it is the
+    default of ``rankgres.search_candidates``.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    query: Query | None = Field(
+        None,
+        description='Words, or a question as one would ask it. Also "a phrase", -excluded, '
+        "one OR another, heading:word and text:word. Needed unless there is a cursor.",
+    )
+    mode: Literal["lexical", "vector", "hybrid"] = Field(
+        "hybrid", description="BM25 alone, nearest embeddings alone, or both fused."
+    )
+    k: int = Field(10, ge=1, le=1000, description="Documents to return.")
+    filter: JsonObject | None = Field(
+        None,
+        description='Over metadata: {"lang": "en"}, {"year": {"gte": 2020}}, '
+        '{"lang": {"in": ["en", "de"]}}, {"draft": {"exists": false}}, and/or/not of these.',
+    )
+    match: str | None = Field(
+        None,
+        pattern=r"^(any|all|[1-9][0-9]{0,5}|(100|[1-9]?[0-9])%)$",
+        description="How many of the query's words and phrases a document must have to count as a "
+        "lexical match: any, all, a number such as 3, or a share such as 75%.",
+    )
+    language: Text | None = Field(
+        None,
+        description="The query's language, as a text-search configuration such as german; of use "
+        "where each document has its own.",
+    )
+    correct: bool | None = Field(
+        None,
+        description="Correct misspelled words that no document has to ones that some have; "
+        "`corrections` in the answer says which.",
+    )
+    heading_weight: float | None = Field(
+        None,
+        ge=0,
+        le=1000,
+        allow_inf_nan=False,
+        description="What a word of the heading counts in BM25, where one of the text counts 1.",
+    )
+    fusion: (
+        Literal["theoretical", "convex", "relative_score", "zscore", "distribution", "rrf"] | None
+    ) = Field(
+        None,
+        description="How the two lists become one: theoretical sums scores scaled from their "
+        "natural zeros, convex and relative_score from the list's lowest, zscore and distribution "
+        "by mean and deviation; rrf sums 1 / (rrf_k + rank).",
+    )
+    lexical_weight: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="The lexical stage's share; the vector stage has the rest.",
+    )
+    rrf_k: int | None = Field(
+        None, ge=1, le=1_000_000, description="Of fusion rrf: how little the first ranks differ."
+    )
+    stage_candidates: int | None = Field(
+        None, ge=1, le=10_000, description="Documents that each of the two stages finds."
+    )
+    ef_search: int | None = Field(
+        None, ge=1, le=1000, description="How far the HNSW search looks; more finds more, slower."
+    )
+    min_lexical_score: _Score | None = Field(
+        None, description="Least BM25 score with which the lexical stage lists a document."
+    )
+    min_vector_score: _Score | None = Field(
+        None, description="Least similarity with which the vector stage lists a document."
+    )
+    min_score: _Score | None = Field(
+        None, description="Least fused score of a result, boosts included, before reranking."
+    )
+    autocut: int | None = Field(
+        None,
+        ge=0,
+        le=1000,
+        description="Stop before the fused score falls sharply for so many times; 0: never.",
+    )
+    recency: JsonObject | None = Field(
+        None,
+        description='Raise what is new: {"field": "published_at", "scale": "30 days"}; also '
+        "offset, decay, shape (exp, gauss, linear), weight and origin.",
+    )
+    boosts: Annotated[list[JsonObject], Field(max_length=20)] | None = Field(
+        None,
+        description='Raise by numbers of the metadata: [{"field": "stars", "weight": 0.1}]; also '
+        "shape (log, linear, sigmoid, reciprocal), scale, pivot and exponent.",
+    )
+    diversity: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Put what resembles earlier results further back (maximal marginal "
+        "relevance): 0 not at all, 1 at any price; 0.3 is a beginning.",
+    )
+    deadline_ms: int | None = Field(
+        None,
+        ge=1,
+        le=60_000,
+        description="Milliseconds after which the candidate stage returns what it has; "
+        "`complete` in the answer says whether that was all.",
+    )
+    passages: int = Field(3, ge=1, le=10, description="Passages to show of a document, at most.")
+    facets: Annotated[list[Text], Field(max_length=20)] | None = Field(
+        None,
+        description="Fields of the metadata whose most frequent values to count, among all "
+        "documents that the filter lets through and, unless mode is vector, that have a word of "
+        "the query.",
+    )
+    page: bool = Field(
+        default=False,
+        description="Keep the list, so that `next_cursor` in the answer goes on with it: its first "
+        f"{PAGED_DOCUMENTS} documents, or stage_candidates where that is more.",
+    )
+    explain: bool = Field(default=False, description="Also return what happened inside.")
+
+
+class SearchRequest(SearchOptions):
+    """One search of one collection; immutable, so nothing leaks from one query into the next."""
+
     collection: str
     query: Query
-    mode: Literal["lexical", "vector", "hybrid"] = "hybrid"
-    k: int = Field(10, ge=1, le=1000)
     rerank: RerankRequest | None = None
-    filter: JsonObject | None = None
-    fusion: Literal["convex", "rrf"] = "convex"
-    lexical_weight: float = Field(0.5, ge=0, le=1, allow_inf_nan=False)
-    passages: int = Field(3, ge=1, le=10)
-    explain: bool = False
 
     @property
     def candidates(self) -> int:
         """Return how many documents the candidate stage has to offer."""
-        return max(self.k, self.rerank.candidates if self.rerank else 0)
+        return max(
+            self.k,
+            self.rerank.candidates if self.rerank else 0,
+            max(PAGED_DOCUMENTS, self.stage_candidates or 0) if self.page else 0,
+        )
+
+
+class PageRequest(BaseModel):
+    """The next ``k`` documents of a list that a search kept."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    collection: str
+    cursor: str
+    k: int = 10

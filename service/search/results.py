@@ -1,12 +1,15 @@
 """Results as every caller sees them: over HTTP, on the command line, in JSON."""
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from service.search.candidates import Candidate
+from service.search.facets import FacetCount
 from service.search.rerank import RankedDocument, Reranking
+from service.search.semantic_snippets import Snippet, SnippetSource
 
 #: What stands around marked words until the text is escaped: private-use characters.
 RAW_MARKS = ("\ue000", "\ue001")
@@ -15,12 +18,14 @@ RAW_MARKS = ("\ue000", "\ue001")
 class StageScore(BaseModel):
     """Where one stage put a document: rank from 1, score comparable in this answer only."""
 
-    rank: int
+    rank: int | None = Field(
+        description="Null where the stage scored a document that its own list does not have."
+    )
     score: float
 
 
 class Stages(BaseModel):
-    """Every stage's rank and score of a document; null where the stage did not have it."""
+    """Every stage's rank and score of a document; null where the stage did not score it."""
 
     lexical: StageScore | None
     vector: StageScore | None
@@ -35,7 +40,14 @@ class Passage(BaseModel):
     text: str
     start: int
     end: int
-    snippet: str = Field(description="HTML-escaped excerpt, the query's words in <mark>.")
+    snippet: str = Field(
+        description="HTML-escaped excerpt; in <mark> the query's words, else the sentence nearest "
+        "to it in meaning."
+    )
+    snippet_source: SnippetSource = Field(
+        description="What chose the excerpt: words of the query in it, its meaning, or nothing but "
+        "that the passage begins with it."
+    )
 
 
 class SearchResult(BaseModel):
@@ -58,6 +70,14 @@ class Degradation(BaseModel):
     )
 
 
+class FacetValue(BaseModel):
+    """How many of the matching documents have a value of a field."""
+
+    value: Any
+    documents: int
+    exact: bool = Field(description="False: estimated from a sample of the collection.")
+
+
 class RerankSummary(BaseModel):
     """How much was reranked."""
 
@@ -72,7 +92,21 @@ class SearchResponse(BaseModel):
 
     results: list[SearchResult]
     degraded: list[Degradation]
+    complete: bool = Field(
+        description="False where the candidate stage ended before it had all that it was to find."
+    )
+    incomplete_reason: str | None = Field(description="Why, where it is not complete.")
+    corrections: dict[str, str] = Field(
+        description="Which words of the query, as the index has them, were searched for as which."
+    )
     reranked: RerankSummary | None
+    facets: dict[str, list[FacetValue]] | None = Field(
+        None, description="The most frequent values of each field asked for, those first."
+    )
+    next_cursor: str | None = Field(
+        None, description="Goes on with this list; null where nothing follows, or page is false."
+    )
+    gone: int = Field(0, description="Documents of this page that were deleted since the search.")
     timings: dict[str, float] = Field(description="Milliseconds of each stage and in all.")
     explain: dict[str, Any] | None = None
 
@@ -89,8 +123,31 @@ def summarise(reranking: Reranking | None) -> RerankSummary | None:
     )
 
 
-def present(documents: Sequence[RankedDocument], snippets: Sequence[str]) -> list[SearchResult]:
-    """Return results in the documents' order; ``snippets`` has one raw excerpt a passage."""
+def present_facets(
+    counts: Mapping[str, Sequence[FacetCount]],
+) -> dict[str, list[FacetValue]]:
+    """Return the counts of each field as the answer has them."""
+    return {
+        field: [
+            FacetValue(value=count.value, documents=count.documents, exact=count.exact)
+            for count in values
+        ]
+        for field, values in counts.items()
+    }
+
+
+def present(
+    documents: Sequence[RankedDocument],
+    snippets: Sequence[Snippet],
+    ranks: Sequence[int] | None = None,
+) -> list[SearchResult]:
+    """Return results in the documents' order.
+
+    Args:
+        documents: what is shown.
+        snippets: one a passage.
+        ranks: the place of each document in the whole list; None: they are its beginning.
+    """
     remaining = iter(snippets)
     return [
         SearchResult(
@@ -98,20 +155,22 @@ def present(documents: Sequence[RankedDocument], snippets: Sequence[str]) -> lis
             id=document.best.document_id,
             score=document.score,
             metadata=document.best.metadata,
-            passages=[
-                Passage(
-                    heading=passage.heading,
-                    text=passage.text,
-                    start=passage.start_offset,
-                    end=passage.end_offset,
-                    snippet=_marked(next(remaining)),
-                )
-                for passage in document.passages
-            ],
+            passages=[_passage(passage, next(remaining)) for passage in document.passages],
             stages=_stages(document),
         )
-        for rank, document in enumerate(documents, start=1)
+        for rank, document in zip(ranks or range(1, len(documents) + 1), documents, strict=True)
     ]
+
+
+def _passage(passage: Candidate, snippet: Snippet) -> Passage:
+    return Passage(
+        heading=passage.heading,
+        text=passage.text,
+        start=passage.start_offset,
+        end=passage.end_offset,
+        snippet=_marked(snippet.text),
+        snippet_source=snippet.source,
+    )
 
 
 def _marked(raw: str) -> str:
@@ -130,6 +189,6 @@ def _stages(document: RankedDocument) -> Stages:
 
 
 def _stage(rank: int | None, score: float | None) -> StageScore | None:
-    if rank is None or score is None:
+    if score is None:
         return None
     return StageScore(rank=rank, score=score)

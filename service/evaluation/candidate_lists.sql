@@ -1,0 +1,3 @@
+-- name: explain
+-- What the candidate stage of this transaction says of itself.
+SELECT current_setting('rankgres.explain')::jsonb

@@ -1,0 +1,71 @@
+"""What happens in one search, for its answer: times, degradations, what chose the snippets."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from service.collections.collection import Generation
+from service.search.results import Degradation
+from service.search.semantic_snippets import SnippetChoice
+
+
+@dataclass(slots=True)
+class Trace:
+    """Times of the stages, in Postgres and in models, and what went other than it should."""
+
+    degraded: list[Degradation] = field(default_factory=list)
+    model_ms: float = 0.0
+    sql_ms: float = 0.0
+    query_embedding_cached: bool | None = None
+    snippets: dict[str, Any] = field(default_factory=dict)
+    _stages: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Take the time of a stage."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._stages[name] = 1000 * (time.perf_counter() - started)
+
+    @contextmanager
+    def sql(self) -> Iterator[None]:
+        """Add to the time in Postgres."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.sql_ms += 1000 * (time.perf_counter() - started)
+
+    def degrade(self, stage: Literal["vector", "rerank"], reason: str) -> None:
+        """Note that a stage could not do its part."""
+        self.degraded.append(Degradation(stage=stage, reason=reason))
+
+    def choose(self, choice: SnippetChoice, milliseconds: float) -> None:
+        """Note what chose the snippets.
+
+        That no sentence was chosen by its meaning takes no result away, so it degrades nothing.
+        """
+        self.model_ms += choice.model_ms
+        counted = Counter(snippet.source for snippet in choice.snippets)
+        self.snippets = {source: counted[source] for source in ("words", "meaning", "beginning")}
+        self.snippets |= {"ms": round(milliseconds, 3), "reason": choice.reason}
+
+    def explain(self, generation: Generation, candidates: dict[str, Any]) -> dict[str, Any]:
+        """Return what an answer says of its making."""
+        return {
+            "embedding_model": generation.embedding_model,
+            "query_embedding_cached": self.query_embedding_cached,
+            "candidates": candidates,
+            "snippets": self.snippets,
+            "sql_ms": round(self.sql_ms, 3),
+            "model_ms": round(self.model_ms, 3),
+        }
+
+    def timings(self) -> dict[str, float]:
+        """Return the milliseconds of each stage."""
+        return {name: round(milliseconds, 3) for name, milliseconds in self._stages.items()}
