@@ -6,20 +6,20 @@ IMMUTABLE
 PARALLEL SAFE
 SET search_path FROM CURRENT
 AS $function$
-    SELECT array_agg(DISTINCT variant.word)
+    SELECT array_agg(DISTINCT variant.text)
     FROM (
-        SELECT left(edit_variants_v1.word, place - 1) || substr(edit_variants_v1.word, place + 1)
-        FROM generate_series(1, length(edit_variants_v1.word)) AS place
+        SELECT left(word, place - 1) || substr(word, place + 1)
+        FROM generate_series(1, length(word)) AS place
         UNION ALL
-        SELECT left(edit_variants_v1.word, place - 1)
-            || reverse(substr(edit_variants_v1.word, place, 2)) || substr(edit_variants_v1.word, place + 2)
-        FROM generate_series(1, length(edit_variants_v1.word) - 1) AS place
+        SELECT left(word, place - 1)
+            || reverse(substr(word, place, 2)) || substr(word, place + 2)
+        FROM generate_series(1, length(word) - 1) AS place
         UNION ALL
-        SELECT left(edit_variants_v1.word, place - 1) || letter || substr(edit_variants_v1.word, place + 1)
-        FROM generate_series(1, length(edit_variants_v1.word)) AS place, unnest(letters) AS letter
+        SELECT left(word, place - 1) || letter || substr(word, place + 1)
+        FROM generate_series(1, length(word)) AS place, unnest(letters) AS letter
         UNION ALL
-        SELECT left(edit_variants_v1.word, place) || letter || substr(edit_variants_v1.word, place + 1)
-        FROM generate_series(0, length(edit_variants_v1.word)) AS place, unnest(letters) AS letter
-    ) AS variant (word)
-    WHERE variant.word <> edit_variants_v1.word
+        SELECT left(word, place) || letter || substr(word, place + 1)
+        FROM generate_series(0, length(word)) AS place, unnest(letters) AS letter
+    ) AS variant (text)
+    WHERE variant.text <> word
 $function$;

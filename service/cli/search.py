@@ -1,21 +1,16 @@
 """The command that searches."""
 
-import html
 import json as json_module
-import re
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from service.cli.client import ServiceClient, search_path
-from service.cli.terminal import console, error_console
+from service.cli.search_answer import print_answer
+from service.cli.terminal import console
 from service.errors import InvalidInputError
 from service.local.endpoints import service_url
-
-_MARK = re.compile(r"</?mark>")
 
 
 class Mode(StrEnum):
@@ -26,107 +21,223 @@ class Mode(StrEnum):
     HYBRID = "hybrid"
 
 
+class Fusion(StrEnum):
+    """How the two lists become one."""
+
+    THEORETICAL = "theoretical"
+    CONVEX = "convex"
+    RELATIVE_SCORE = "relative_score"
+    ZSCORE = "zscore"
+    DISTRIBUTION = "distribution"
+    RRF = "rrf"
+
+
+_MATCHING = "Matching"
+_RANKING = "Ranking"
+_SHOWING = "Showing"
+
+
 def search(
     collection: Annotated[str, typer.Argument(help="Collection to search.")],
-    query: Annotated[str, typer.Argument(help="Words, or a question as one would ask it.")],
+    query: Annotated[
+        str | None,
+        typer.Argument(
+            help='Words, or a question as one would ask it; also "a phrase", -excluded, one OR '
+            "another, heading:word. Left out with --cursor.",
+            show_default=False,
+        ),
+    ] = None,
     *,
     mode: Annotated[
-        Mode, typer.Option(help="BM25 alone, nearest embeddings alone, or both fused.")
+        Mode,
+        typer.Option(
+            help="BM25 alone, nearest embeddings alone, or both fused.", rich_help_panel=_MATCHING
+        ),
     ] = Mode.HYBRID,
-    k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Documents to show.")] = 10,
-    rerank: Annotated[
-        bool | None,
-        typer.Option(help="Rerank the candidates. Unset: hybrid searches are, others are not."),
-    ] = None,
-    candidates: Annotated[
-        int | None, typer.Option(min=1, help="Candidates offered to the reranker.")
-    ] = None,
-    budget_ms: Annotated[
-        int | None, typer.Option(min=1, help="Milliseconds that reranking may take.")
-    ] = None,
     filter: Annotated[  # noqa: A002  what it is called everywhere else
         str | None,
-        typer.Option(help='JSON over metadata, such as \'{"year": {"gte": 2020}}\'.'),
+        typer.Option(
+            help='JSON over metadata, such as \'{"year": {"gte": 2020}}\'.',
+            rich_help_panel=_MATCHING,
+        ),
+    ] = None,
+    match: Annotated[
+        str | None,
+        typer.Option(
+            help="How many of the query's words BM25 demands: any, all, 3 or 75%. [default: any]",
+            rich_help_panel=_MATCHING,
+        ),
+    ] = None,
+    language: Annotated[
+        str | None,
+        typer.Option(
+            help="The query's language, such as german, where each document has its own.",
+            rich_help_panel=_MATCHING,
+        ),
+    ] = None,
+    correct: Annotated[
+        bool | None,
+        typer.Option(
+            "--correct/--no-correct",
+            help="Correct misspelled words that no document has.",
+            rich_help_panel=_MATCHING,
+            show_default=False,
+        ),
+    ] = None,
+    fusion: Annotated[
+        Fusion | None,
+        typer.Option(
+            help="How both lists become one. [default: theoretical]", rich_help_panel=_RANKING
+        ),
+    ] = None,
+    lexical_weight: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Share of BM25 in the fused score. [default: 0.5]",
+            rich_help_panel=_RANKING,
+        ),
+    ] = None,
+    min_score: Annotated[
+        float | None,
+        typer.Option(help="Least fused score of a result.", rich_help_panel=_RANKING),
+    ] = None,
+    autocut: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Stop before the score falls sharply for so many times; 0: never.",
+            rich_help_panel=_RANKING,
+        ),
+    ] = None,
+    diversity: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Put what resembles earlier results further back: 0.3 is a beginning.",
+            rich_help_panel=_RANKING,
+        ),
+    ] = None,
+    recency: Annotated[
+        str | None,
+        typer.Option(
+            help='JSON: raise what is new, \'{"field": "published_at", "scale": "30 days"}\'.',
+            rich_help_panel=_RANKING,
+        ),
+    ] = None,
+    boosts: Annotated[
+        str | None,
+        typer.Option(
+            help='JSON: raise by numbers of the metadata, \'[{"field": "stars"}]\'.',
+            rich_help_panel=_RANKING,
+        ),
+    ] = None,
+    rerank: Annotated[
+        bool | None,
+        typer.Option(
+            help="Rerank the candidates. Unset: hybrid searches are, others are not.",
+            rich_help_panel=_RANKING,
+        ),
+    ] = None,
+    candidates: Annotated[
+        int | None,
+        typer.Option(min=1, help="Candidates offered to the reranker.", rich_help_panel=_RANKING),
+    ] = None,
+    budget_ms: Annotated[
+        int | None,
+        typer.Option(min=1, help="Milliseconds that reranking may take.", rich_help_panel=_RANKING),
+    ] = None,
+    k: Annotated[
+        int,
+        typer.Option("-k", min=1, max=1000, help="Documents to show.", rich_help_panel=_SHOWING),
+    ] = 10,
+    facet: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Field of the metadata whose values to count; may be repeated.",
+            rich_help_panel=_SHOWING,
+        ),
+    ] = None,
+    page: Annotated[
+        bool,
+        typer.Option(
+            "--page", help="Keep the list, and print a cursor for more.", rich_help_panel=_SHOWING
+        ),
+    ] = False,
+    cursor: Annotated[
+        str | None,
+        typer.Option(
+            help="Show what follows in a kept list; -k alone counts.", rich_help_panel=_SHOWING
+        ),
     ] = None,
     explain: Annotated[
-        bool, typer.Option(help="Also show every stage's ranks, and the times.")
+        bool,
+        typer.Option(
+            "--explain",
+            help="Also show every stage's ranks, and the times.",
+            rich_help_panel=_SHOWING,
+        ),
     ] = False,
     json: Annotated[
-        bool, typer.Option("--json", help="Print the service's answer as JSON.")
+        bool,
+        typer.Option(
+            "--json", help="Print the service's answer as JSON.", rich_help_panel=_SHOWING
+        ),
     ] = False,
 ) -> None:
     """Search a collection, and print the best documents with the passage that matched.
 
+    What is unset is taken from the collection's search profile.
+
     Example: rankgres search articles "how do I rotate a key" --filter '{"lang": "en"}'
     """
-    body: dict[str, Any] = {"query": query, "mode": mode.value, "k": k, "explain": explain}
-    if filter is not None:
-        body["filter"] = _parse_filter(filter)
-    sizes = {"candidates": candidates, "budget_ms": budget_ms}
-    given = {name: value for name, value in sizes.items() if value is not None}
-    if given or rerank is not None:
-        body["rerank"] = given or rerank
+    given = {
+        "query": query,
+        "cursor": cursor,
+        "filter": _parse("filter", filter, '{"lang": "en"}'),
+        "match": match,
+        "language": language,
+        "correct": correct,
+        "fusion": fusion and fusion.value,
+        "lexical_weight": lexical_weight,
+        "min_score": min_score,
+        "autocut": autocut,
+        "diversity": diversity,
+        "recency": _parse("recency", recency, '{"field": "day", "scale": "30 days"}'),
+        "boosts": _parse("boosts", boosts, '[{"field": "stars"}]'),
+        "rerank": _reranking(rerank, candidates, budget_ms),
+        "facets": facet,
+    }
+    body = {name: value for name, value in given.items() if value is not None}
+    body |= {"mode": mode.value, "k": k, "page": page, "explain": explain}
     with ServiceClient(service_url()) as client:
         answer = client.post(search_path(collection), body)
     if json:
         console.print_json(data=answer)
         return
-    _print_answer(answer, explain=explain)
+    print_answer(answer, collection, explain=explain)
 
 
-def _parse_filter(text: str) -> Any:
+def _reranking(
+    wanted: bool | None, candidates: int | None, budget_ms: int | None
+) -> dict[str, int] | bool | None:
+    sizes = {"candidates": candidates, "budget_ms": budget_ms}
+    given = {name: value for name, value in sizes.items() if value is not None}
+    return given or wanted
+
+
+def _parse(option: str, text: str | None, example: str) -> Any:
+    """Return the JSON of an option, None where it was not given."""
+    if text is None:
+        return None
     try:
         return json_module.loads(text)
     except ValueError as error:
         raise InvalidInputError(
-            f"the filter is not JSON: {error}",
-            field="filter",
+            f"the {option} is not JSON: {error}",
+            field=option,
             value=text,
-            mend='write it like \'{"lang": "en"}\', in single quotes for the shell',
+            mend=f"write it like '{example}', in single quotes for the shell",
         ) from None
-
-
-def _print_answer(answer: dict[str, Any], *, explain: bool) -> None:
-    table = Table(box=None, padding=(0, 1), show_header=explain)
-    table.add_column("", justify="right", style="dim")
-    table.add_column("document", overflow="fold")
-    stages = ("lexical", "vector", "fused", "rerank") if explain else ()
-    for stage in stages:
-        table.add_column(stage, justify="right", style="dim")
-    for result in answer["results"]:
-        ranks = [result["stages"][stage] for stage in stages]
-        table.add_row(
-            str(result["rank"]),
-            _document_cell(result),
-            *("" if place is None else str(place["rank"]) for place in ranks),
-        )
-    console.print(table if answer["results"] else "nothing found")
-    for degradation in answer["degraded"]:
-        error_console.print(
-            f"[yellow]without {degradation['stage']}: {degradation['reason']}[/yellow]"
-        )
-    console.print(f"[dim]{_summary(answer, explain=explain)}[/dim]")
-
-
-def _document_cell(result: dict[str, Any]) -> str:
-    passage = result["passages"][0]
-    heading = passage["heading"] or result["id"]
-    return f"[bold]{escape(heading)}[/bold]  [dim]{escape(result['id'])}[/dim]\n{_snippet(passage)}"
-
-
-def _snippet(passage: dict[str, Any]) -> str:
-    parts = _MARK.split(passage["snippet"].replace("\n", " "))
-    texts = [escape(html.unescape(part)) for part in parts]
-    # Odd parts stood between marks.
-    return "".join(f"[cyan]{text}[/cyan]" if i % 2 else text for i, text in enumerate(texts))
-
-
-def _summary(answer: dict[str, Any], *, explain: bool) -> str:
-    timings = answer["timings"]
-    parts = [f"{timings['total']:.0f} ms"]
-    if explain:
-        parts = [f"{stage} {milliseconds:.1f} ms" for stage, milliseconds in timings.items()]
-    reranked = answer["reranked"]
-    if reranked is not None:
-        parts.append(f"reranked {reranked['scored']} of {reranked['of']}")
-    return ", ".join(parts)

@@ -8,9 +8,24 @@ import pytest
 from tests.cli.conftest import Run
 
 DOCUMENTS = [
-    {"id": "otter", "title": "Otters", "text": "An otter [sic] cracks shells on a stone."},
-    {"id": "heron", "title": "Herons", "text": "A heron waits for fish & frogs <quietly>."},
-    {"id": "wren", "title": "Wrens", "text": "A wren sings loudly for its size."},
+    {
+        "id": "otter",
+        "title": "Otters",
+        "text": "An otter [sic] cracks shells on a stone.",
+        "metadata": {"legs": 4, "eats": ["shells", "fish"]},
+    },
+    {
+        "id": "heron",
+        "title": "Herons",
+        "text": "A heron waits for fish & frogs <quietly>.",
+        "metadata": {"legs": 2, "eats": ["fish"]},
+    },
+    {
+        "id": "wren",
+        "title": "Wrens",
+        "text": "A wren sings loudly for its size.",
+        "metadata": {"legs": 2},
+    },
 ]
 
 
@@ -53,9 +68,75 @@ def test_explain_shows_the_ranks_and_the_time_of_every_stage(run: Run, filled: s
 def test_json_is_the_answer_of_the_service(run: Run, filled: str) -> None:
     shown = run("search", filled, "fish", "--json", "-k", "2", "--no-rerank")
     answer = json.loads(shown.stdout)
-    assert set(answer) == {"results", "degraded", "reranked", "timings", "explain"}
+    assert set(answer) == {
+        "results",
+        "degraded",
+        "complete",
+        "incomplete_reason",
+        "corrections",
+        "reranked",
+        "facets",
+        "next_cursor",
+        "gone",
+        "timings",
+        "explain",
+    }
     assert len(answer["results"]) == 2
     assert answer["reranked"] is None
+
+
+def test_a_correction_is_told_before_the_results(run: Run, filled: str) -> None:
+    shown = run("search", filled, "otetr", "--mode", "lexical", "--correct")
+    lines = shown.stdout.splitlines()
+    assert lines[0] == "searched for 'otter' instead of 'otetr'"
+    assert lines[1].split() == ["1", "Otters", "otter"]
+    typed = run("search", filled, "otetr", "--mode", "lexical", "--no-correct")
+    assert typed.stdout.startswith("nothing found\n")
+
+
+def test_facets_are_a_table_below_the_results(run: Run, filled: str) -> None:
+    facets = ("--facet", "legs", "--facet", "eats")
+    shown = run("search", filled, "fish", "--mode", "vector", "-k", "1", *facets)
+    rows = [line.split() for line in shown.stdout.splitlines()]
+    table = rows[rows.index(["field", "value", "documents"]) + 1 :][:4]
+    assert table == [["legs", "2", "2"], ["4", "1"], ["eats", "fish", "2"], ["shells", "1"]]
+
+
+def test_a_list_is_read_on_by_the_cursor_that_is_printed(run: Run, filled: str) -> None:
+    first = run("search", filled, "bird or otter", "-k", "2", "--no-rerank", "--page", COLUMNS="40")
+    *_, more = first.stdout.splitlines()
+    prefix = f"more: rankgres search {filled} "
+    assert more.startswith(prefix)
+    rest = run("search", filled, more.removeprefix(prefix))
+    assert rest.returncode == 0, rest.stderr
+    assert rest.stdout.splitlines()[0].split()[0] == "3"
+    assert "more:" not in rest.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        (["--match", "all"], ["heron"]),
+        (["--boosts", '[{"field": "legs", "weight": 9}]'], ["otter", "heron"]),
+        (["--min-score", "1000"], []),
+        (["--autocut", "1"], ["heron"]),
+        (["--recency", '{"field": "legs", "scale": "1 day"}', "--diversity", "0"], ["heron"]),
+        (["--fusion", "rrf", "--lexical-weight", "1"], ["heron"]),
+        (["--language", "english"], ["heron"]),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_options_go_to_the_search(
+    run: Run, filled: str, options: list[str], found: list[str]
+) -> None:
+    query = "heron waits fish otter"
+    if "--match" in options:
+        query = "heron waits fish"
+    shown = run("search", filled, query, "--mode", "lexical", "--json", *options)
+    assert shown.returncode == 0, shown.stderr
+    ids = [result["id"] for result in json.loads(shown.stdout)["results"]]
+    assert ids[: len(found)] == found
+    assert bool(ids) == bool(found)
 
 
 def test_nothing_found_says_so(run: Run, filled: str) -> None:

@@ -31,8 +31,9 @@ UNPINNED = {
 }
 OBJECTS = {
     "chunk", "collection", "document", "filter", "generation", "outbox", "query", "search",
-    "snippet", "statistics", "milliseconds", "min", "facet", "language", "lexemes", "lexical", "textsearch",
-    "score", "fuse", "autocut", "recency", "boost", "parameter", "diversify", "edit", "lexeme", "suggest",
+    "snippet", "statistics", "milliseconds", "min", "facet", "language", "lexemes", "lexical",
+    "textsearch", "score", "fuse", "autocut", "recency", "boost", "parameter", "diversify",
+    "edit", "lexeme", "suggest",
 }  # fmt: skip
 
 

@@ -168,6 +168,13 @@ def test_alternatives_are_one_clause(connection: Connection, english: int) -> No
     }
 
 
+@pytest.mark.parametrize("query", ["a OR -b", "-b OR a", "OR a", "a OR", "a OR OR", '-"b" OR a'])
+def test_or_between_anything_but_alternatives_is_a_word(connection: Connection, query: str) -> None:
+    parsed = parse(connection, make_collection(connection), query)
+    assert set(parsed.lexemes) == {"a", "or"}
+    assert parsed.clauses == {"'a'", "'or'"}
+
+
 def test_phrases_and_field_words_score_and_exclusions_do_not(
     connection: Connection, english: int
 ) -> None:
@@ -229,6 +236,7 @@ def test_pairs_of_letters_are_words_of_their_own(connection: Connection) -> None
     parsed = parse(connection, generation, "中文分词")
     assert parsed.lexemes == {"中文": 1, "文分": 1, "分词": 1}
     assert parsed.clauses == {"'中文'", "'文分'", "'分词'"}
+    assert parse(connection, generation, "中文分词 -x").clauses == parsed.clauses
     assert satisfying(connection, generation, '"中文分词"') == ["a"]
     assert satisfying(connection, generation, "中文 -中文分词") == ["b"]
     assert satisfying(connection, generation, "中文\u3000-文分") == ["b"]

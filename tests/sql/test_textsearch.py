@@ -168,7 +168,7 @@ def test_a_spent_budget_is_completed_from_gin(database: Connection) -> None:
         ("word3 word8 -word1", {}),
         ("word1 word30 word60", {"match": "all", "candidates": 40}),
         ("word30 word60 word120 word200", {"match": "3"}),
-        ("word30 word60 word120 word200", {"match": "50%", "candidates": 50}),
+        ("word30 word60 word120 word200", {"match": "75%", "candidates": 20}),
     ],
 )
 def test_conditions_and_least_matches_hold(

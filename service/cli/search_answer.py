@@ -1,0 +1,106 @@
+"""What a search answered, as it is printed."""
+
+import html
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from service.cli.terminal import console, error_console
+
+_MARK = re.compile(r"</?mark>")
+
+
+def print_answer(answer: Mapping[str, Any], collection: str, *, explain: bool) -> None:
+    """Print the results and what goes with them; what is missing goes to standard error."""
+    for typed, searched in answer["corrections"].items():
+        console.print(
+            f"searched for [bold]{escape(repr(searched))}[/bold] instead of {escape(repr(typed))}"
+        )
+    console.print(_results(answer["results"], explain=explain) or "nothing found")
+    if answer["facets"]:
+        console.print(_facets(answer["facets"]))
+    _warn(answer)
+    console.print(f"[dim]{_summary(answer, explain=explain)}[/dim]")
+    if answer["next_cursor"] is not None:
+        # On a line of its own and never folded, so that it can be copied.
+        console.print(
+            f"[dim]more: rankgres search {collection} --cursor={answer['next_cursor']}[/dim]",
+            soft_wrap=True,
+        )
+
+
+def _results(results: Sequence[Mapping[str, Any]], *, explain: bool) -> Table | None:
+    table = Table(box=None, padding=(0, 1), show_header=explain)
+    table.add_column("", justify="right", style="dim")
+    table.add_column("document", overflow="fold")
+    stages = ("lexical", "vector", "fused", "rerank") if explain else ()
+    for stage in stages:
+        table.add_column(stage, justify="right", style="dim")
+    for result in results:
+        places = [result["stages"][stage] for stage in stages]
+        table.add_row(
+            str(result["rank"]), _document_cell(result), *(_rank_cell(place) for place in places)
+        )
+    return table if results else None
+
+
+def _rank_cell(place: Mapping[str, Any] | None) -> str:
+    return "" if place is None or place["rank"] is None else str(place["rank"])
+
+
+def _document_cell(result: Mapping[str, Any]) -> str:
+    passage = result["passages"][0]
+    heading = passage["heading"] or result["id"]
+    return f"[bold]{escape(heading)}[/bold]  [dim]{escape(result['id'])}[/dim]\n{_snippet(passage)}"
+
+
+def _snippet(passage: Mapping[str, Any]) -> str:
+    parts = _MARK.split(passage["snippet"].replace("\n", " "))
+    texts = [escape(html.unescape(part)) for part in parts]
+    # Odd parts stood between marks: words of the query, or a sentence that says the same.
+    style = "italic" if passage["snippet_source"] == "meaning" else "cyan"
+    return "".join(f"[{style}]{text}[/{style}]" if i % 2 else text for i, text in enumerate(texts))
+
+
+def _facets(facets: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:
+    table = Table(box=None, padding=(0, 1), show_header=True, header_style="dim")
+    table.add_column("field")
+    table.add_column("value", overflow="fold")
+    table.add_column("documents", justify="right")
+    for field, counts in facets.items():
+        for number, count in enumerate(counts):
+            value = count["value"]
+            table.add_row(
+                "" if number else escape(field),
+                escape(value if isinstance(value, str) else json.dumps(value)),
+                f"{'' if count['exact'] else 'about '}{count['documents']:,}",
+            )
+    return table
+
+
+def _warn(answer: Mapping[str, Any]) -> None:
+    for degradation in answer["degraded"]:
+        error_console.print(
+            f"[yellow]without {degradation['stage']}: {degradation['reason']}[/yellow]"
+        )
+    if not answer["complete"]:
+        error_console.print(f"[yellow]not complete: {answer['incomplete_reason']}[/yellow]")
+    if answer["gone"]:
+        error_console.print(
+            f"[yellow]{answer['gone']} documents of this page were deleted since[/yellow]"
+        )
+
+
+def _summary(answer: Mapping[str, Any], *, explain: bool) -> str:
+    timings = answer["timings"]
+    parts = [f"{timings['total']:.0f} ms"]
+    if explain:
+        parts = [f"{stage} {milliseconds:.1f} ms" for stage, milliseconds in timings.items()]
+    reranked = answer["reranked"]
+    if reranked is not None:
+        parts.append(f"reranked {reranked['scored']} of {reranked['of']}")
+    return ", ".join(parts)
