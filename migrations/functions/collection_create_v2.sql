@@ -85,7 +85,6 @@ BEGIN
         new_partition
     );
     PERFORM rankgres.chunk_suggest_index_v1(new_generation);
-    PERFORM rankgres.chunk_suggest_index_v1(new_generation);
     IF lexical_index = 'pg_textsearch' THEN
         PERFORM rankgres.generation_textsearch_index_v1(new_generation);
     END IF;

@@ -12,7 +12,8 @@
 --                   be, which is no word found and no likeness at all; they have -1 for cosine, which
 --                   leaves the vectors too little to say (nDCG@10 less by 0.02 on SciFact). A list
 --                   without a score above 0 is scaled as relative_score. A missing document gets 0 from the
---                   lexical list; the vector list takes it to be as near as its floor.
+--                   lexical list; the vector list takes it to be as near as its floor, yet not less
+--                   than 0 unless a document found is.
 --   zscore          (score - m) / s, s over all n; a missing document that of the floor.
 --   distribution    0.5 + (score - m) / 6 s, s of a sample: m - 3 s is 0 and m + 3 s is 1, as Qdrant's
 --                   distribution-based score fusion has it; a missing document 0, or less if the floor is.
@@ -85,7 +86,7 @@ AS $function$
         CASE
             WHEN flat THEN CASE fusion WHEN 'zscore' THEN -1 ELSE 0 END
             WHEN fusion = 'theoretical' AND stage = 'vector' AND greatest_value > 0
-                THEN greatest(floor, 0) / greatest_value
+                THEN greatest(floor, least(0, least_value)) / greatest_value
             WHEN fusion = 'zscore' THEN (floor - mean) / of_all
             WHEN fusion = 'distribution' THEN least(0, 0.5 + (floor - mean) / (6 * of_sample))
             ELSE 0

@@ -71,7 +71,7 @@ def search(
     language: Annotated[
         str | None,
         typer.Option(
-            help="The query's language, such as german, where each document has its own.",
+            help="The query's language, such as de or german, where each document has its own.",
             rich_help_panel=_MATCHING,
         ),
     ] = None,

@@ -27,6 +27,7 @@ _UNREACHABLE = (
 #: What to write instead, by the check constraint that a value broke.
 _LIMITS = {
     "collection_name_check": "use a lower-case letter, then up to 62 of a-z, 0-9, _ and -",
+    "collection_search_profile_check": "use a JSON object of search_candidates' parameters",
     "generation_storage_type_check": "use halfvec, vector or bit",
     "generation_distance_check": "use cosine, inner_product or l2",
     "generation_embedding_dimension_check": "use 1 to 4000, for storage_type vector at most 2000",

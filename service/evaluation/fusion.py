@@ -37,7 +37,7 @@ def scale_scores(
     if fusion == "theoretical" and greatest > 0:
         scaled = scores / greatest
         if stage == "vector" and not flat:
-            missing = max(floor, 0.0) / greatest
+            missing = max(floor, min(0.0, least)) / greatest
     elif flat:
         scaled = np.full(len(scores), {"zscore": 0.0, "distribution": 0.5}.get(fusion, 1.0))
         missing = -1.0 if fusion == "zscore" else 0.0

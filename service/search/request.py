@@ -1,5 +1,6 @@
 """A search as it is asked for."""
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -20,6 +21,14 @@ def _require_words(query: str) -> str:
 
 #: What is searched for.
 Query = Annotated[Text, Field(max_length=65_536), AfterValidator(_require_words)]
+
+#: What query_tokens takes for an exclusion, after a phrase, in which nothing is one.
+_EXCLUSION = re.compile(
+    r'(["\u201c-\u201e][^"\u201c-\u201e]*["\u201c-\u201e])'
+    r"|(?<!\S)-(?!-)(?:(?:heading|title|text):(?=\S))?"
+    r'(?:["\u201c-\u201e][^"\u201c-\u201e]*["\u201c-\u201e]|[^\s"\u201c-\u201e]+["\u201c-\u201e]*)',
+    re.IGNORECASE,
+)
 
 _Score = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -74,8 +83,8 @@ class SearchOptions(BaseModel):
     )
     language: Text | None = Field(
         None,
-        description="The query's language, as a text-search configuration such as german; of use "
-        "where each document has its own.",
+        description="The query's language, such as de or german. Counts in collections that "
+        "detect each document's; unset, a query is read in every language they have.",
     )
     correct: bool | None = Field(
         None,
@@ -174,6 +183,12 @@ class SearchRequest(SearchOptions):
     collection: str
     query: Query
     rerank: RerankRequest | None = None
+
+    @property
+    def meaning(self) -> str:
+        """Return the query as the models read it: what is excluded would draw results near."""
+        kept = _EXCLUSION.sub(lambda found: found[1] or "", self.query)
+        return kept if kept.strip() else self.query
 
     @property
     def candidates(self) -> int:

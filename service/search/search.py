@@ -53,7 +53,7 @@ class Searcher:
         with trace.stage("total"):
             with trace.stage("plan"), trace.sql(), transaction(self.pool) as connection:
                 generation = active_generation(connection, request.collection)
-            embedding = self._embed(request.mode, request.query, generation, trace)
+            embedding = self._embed(request.mode, request.meaning, generation, trace)
             found = self._find(request, embedding, trace)
             documents, reranking = self._rerank(request, group_documents(found.passages), trace)
             if found.diversity > 0:
@@ -105,7 +105,7 @@ class Searcher:
                     )
                 marked = _mark(connection, generation, kept, page.documents)
             # For the snippets alone: the search before has told what it went without.
-            embedding = self._embed(kept["mode"], kept["query"], generation, trace)
+            embedding = self._embed(kept["mode"], kept["meaning"], generation, trace)
             with trace.stage("present"):
                 snippets = self._choose(generation, embedding, page.documents, marked, trace)
                 results = present(page.documents, snippets, page.ranks)
@@ -162,7 +162,7 @@ class Searcher:
             ranked, reranking = rerank(
                 self.sender,
                 request.rerank,
-                request.query,
+                request.meaning,
                 documents,
                 self.settings.rerank_weight,
             )
@@ -180,8 +180,8 @@ class Searcher:
         if request.mode != "vector":
             # Before the rest, where no open quote can take them in; any of the words counts.
             query = " ".join([*found.corrections.values(), request.query])
-        with trace.stage("facets"), trace.sql(), transaction(self.pool) as connection:
-            try:
+        try:
+            with trace.stage("facets"), trace.sql(), transaction(self.pool) as connection:
                 counts = count_facets(
                     connection,
                     request.collection,
@@ -189,10 +189,11 @@ class Searcher:
                     filter=request.filter,
                     query=query,
                 )
-            except InvalidInputError as error:
-                if error.field == "fields":
-                    error.field = "facets"
-                raise
+        except InvalidInputError as error:
+            # What the function calls them.
+            if error.field == "fields":
+                error.field = "facets"
+            raise
         return present_facets(counts)
 
     def _choose(
@@ -203,30 +204,36 @@ class Searcher:
         marked: Sequence[str],
         trace: Trace,
     ) -> list[Snippet]:
-        """Return a snippet of each passage, in the documents' order."""
+        """Return a snippet of each passage, in the documents' order.
+
+        Sentences are compared of the best passage of a document alone: what it is known by.
+        """
         passages = [passage for document in documents for passage in document.passages]
-        # The best passages of all documents come before the second best of any.
-        order = sorted(range(len(passages)), key=lambda place: passages[place].passage)
+        best = [place for place, passage in enumerate(passages) if passage.passage == 1]
         compared = embedding if self.settings.snippet_budget_ms > 0 else None
         started = time.perf_counter()
         choice = choose_snippets(
             self.sender,
             generation.embedding_model,
             compared.vector if compared else None,
-            [passages[place].text for place in order],
-            [marked[place] for place in order],
+            [passages[place].text for place in best],
+            [marked[place] for place in best],
             marks=RAW_MARKS,
             budget_ms=self.settings.snippet_budget_ms,
         )
         trace.choose(choice, 1000 * (time.perf_counter() - started))
-        chosen = dict(zip(order, choice.snippets, strict=True))
-        return [chosen[place] for place in range(len(passages))]
+        chosen = dict(zip(best, choice.snippets, strict=True))
+        return [
+            chosen.get(place) or Snippet(text, "words" if RAW_MARKS[0] in text else "beginning")
+            for place, text in enumerate(marked)
+        ]
 
 
 def _kept(request: SearchRequest, found: FoundCandidates) -> dict[str, Any]:
     """Return what the further pages need of a search."""
     return {
         "query": request.query,
+        "meaning": request.meaning,
         "mode": request.mode,
         "language": request.language,
         "corrections": found.corrections,

@@ -124,7 +124,7 @@ def test_a_list_is_read_on_by_the_cursor_that_is_printed(run: Run, filled: str) 
         (["--fusion", "rrf", "--lexical-weight", "1"], ["heron"]),
         (["--language", "english"], ["heron"]),
     ],
-    ids=lambda value: " ".join(value),
+    ids=" ".join,
 )
 def test_options_go_to_the_search(
     run: Run, filled: str, options: list[str], found: list[str]

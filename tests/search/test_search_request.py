@@ -3,6 +3,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from service.collections.profile import SearchProfile
+from service.errors import InvalidInputError
 from service.http.search import SearchBody
 from service.search.request import RerankRequest, SearchRequest
 from service.settings import Settings
@@ -39,6 +41,24 @@ def test_a_request_cannot_be_changed() -> None:
         {"passages": 11},
         {"lexical_weight": -0.1},
         {"lexical_weight": float("nan")},
+        {"rrf_k": 0},
+        {"stage_candidates": 10_001},
+        {"ef_search": 1001},
+        {"match": "some"},
+        {"match": "0"},
+        {"match": "101%"},
+        {"language": "a\x00"},
+        {"heading_weight": -1},
+        {"min_score": float("inf")},
+        {"autocut": -1},
+        {"recency": []},
+        {"boosts": [{"field": "\x00"}]},
+        {"boosts": [{}] * 21},
+        {"diversity": 1.1},
+        {"deadline_ms": 0},
+        {"facets": "year"},
+        {"facets": ["year"] * 21},
+        {"cursor": "belongs to a page"},
         {"filter": {"a": "\x00"}},
         {"filter": {"a": float("inf")}},
         {"rerank": {"candidates": 0}},
@@ -56,6 +76,43 @@ def test_there_are_as_many_candidates_as_results_or_reranked_need() -> None:
     assert request(k=20).candidates == 20
     assert request(k=20, rerank={"candidates": 5}).candidates == 20
     assert request(k=5, rerank={"candidates": 30}).candidates == 30
+
+
+@pytest.mark.parametrize(
+    ("query", "meaning"),
+    [
+        ("jaguar -car", "jaguar "),
+        ('jaguar -"sports car" speed', "jaguar  speed"),
+        ("-title:car jaguar", " jaguar"),
+        ("jaguar -\u201csports car\u201d", "jaguar "),
+        ('"jaguar -car"', '"jaguar -car"'),
+        ("state-of-the-art", "state-of-the-art"),
+        ("git commit --amend", "git commit --amend"),
+        ("one - two", "one - two"),
+        ("-car", "-car"),
+    ],
+)
+def test_models_do_not_read_what_is_excluded(query: str, meaning: str) -> None:
+    assert request(query=query).meaning == meaning
+
+
+def test_a_list_that_is_paged_through_is_longer() -> None:
+    assert request(page=True).candidates == 200
+    assert request(page=True, stage_candidates=50).candidates == 200
+    assert request(page=True, stage_candidates=500).candidates == 500
+    assert request(page=True, k=1000).candidates == 1000
+
+
+def test_a_profile_can_set_whatever_a_search_leaves_open() -> None:
+    left_open = {name for name, value in request().model_dump().items() if value is None}
+    of_one_search = {"filter", "facets", "rerank"}
+    assert left_open - of_one_search <= set(SearchProfile.model_fields)
+
+
+def test_a_body_without_a_query_names_it() -> None:
+    with pytest.raises(InvalidInputError) as raised:
+        SearchBody.model_validate({"k": 3}).for_collection("c")
+    assert raised.value.field == "query"
 
 
 def test_reranking_is_sized_by_the_settings() -> None:

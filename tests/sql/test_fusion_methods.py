@@ -119,13 +119,13 @@ def test_convex_puts_a_missing_document_one_mean_gap_below_the_last(connection: 
 
 
 def test_theoretical_scales_from_the_least_score_there_can_be(connection: Connection) -> None:
-    # 0 for BM25 and -1 for cosine; what has no embedding in the list is at its floor, 0.
+    # 0 for both; what the list of embeddings lacks is at its floor, which is 0 here too.
     assert scores(connection, "theoretical", weight=0.25) == pytest.approx(
         {
-            "a": 0.25 * 9 / 9 + 0.75 * (0.25 + 1) / (0.75 + 1),
-            "b": 0.25 * 5 / 9 + 0.75 * (0 + 1) / (0.75 + 1),
-            "c": 0.25 * 3 / 9 + 0.75 * (0.75 + 1) / (0.75 + 1),
-            "d": 0.25 * 0 + 0.75 * (0.5 + 1) / (0.75 + 1),
+            "a": 0.25 * 9 / 9 + 0.75 * 0.25 / 0.75,
+            "b": 0.25 * 5 / 9,
+            "c": 0.25 * 3 / 9 + 0.75 * 0.75 / 0.75,
+            "d": 0.75 * 0.5 / 0.75,
         }
     )
 
@@ -291,22 +291,22 @@ def scaled(scores: Mapping[str, float], stage: str, fusion: str) -> tuple[dict[s
         return {}, 0.0
     values = list(scores.values())
     low, high = min(values), max(values)
-    bound = min({"lexical": 0.0, "vector": -1.0}[stage], low)
     floor = low - (high - low) / max(1, len(values) - 1)
-    if low == high and (fusion != "theoretical" or high == bound):
+    if low == high:
         found, missing = {"zscore": (0.0, -1.0), "distribution": (0.5, 0.0)}.get(fusion, (1.0, 0.0))
         return dict.fromkeys(scores, found), missing
     # Where 0 and 1 of the scale are, and what a missing document scores.
     mean = fmean(values)
     sample = stdev(values) if len(values) > 1 else 0.0
+    if fusion == "theoretical" and high <= 0:
+        fusion = "relative_score"
     zero, one, missed = {
         "relative_score": (low, high, low),
         "convex": (floor, high, floor),
-        "theoretical": (bound, high, bound if stage == "lexical" or low == high else floor),
+        "theoretical": (0.0, high, 0.0 if stage == "lexical" else max(floor, min(0.0, low))),
         "zscore": (mean, mean + pstdev(values), floor),
         "distribution": (mean - 3 * sample, mean + 3 * sample, min(floor, mean - 3 * sample)),
     }[fusion]
-    missed = max(missed, bound) if fusion == "theoretical" else missed
     scale = {name: (score - zero) / (one - zero) for name, score in scores.items()}
     return scale, (missed - zero) / (one - zero)
 
