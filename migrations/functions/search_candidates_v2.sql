@@ -97,6 +97,7 @@ BEGIN
         (SELECT owner.search_profile FROM rankgres.collection AS owner WHERE owner.id = generation.collection_id),
         given
     );
+    language := coalesce(language, profile ->> 'language');
     wanted := (profile ->> 'candidates')::integer;
     stage_size := greatest((profile ->> 'stage_candidates')::integer, wanted);
     weight := CASE mode WHEN 'lexical' THEN 1 WHEN 'vector' THEN 0

@@ -18,7 +18,8 @@ def print_answer(answer: Mapping[str, Any], collection: str, *, explain: bool) -
     """Print the results and what goes with them; what is missing goes to standard error."""
     for typed, searched in answer["corrections"].items():
         console.print(
-            f"searched for [bold]{escape(repr(searched))}[/bold] instead of {escape(repr(typed))}"
+            f"searched for [bold]{escape(repr(searched))}[/bold] instead of {escape(repr(typed))}",
+            highlight=False,
         )
     console.print(_results(answer["results"], explain=explain) or "nothing found")
     if answer["facets"]:
@@ -30,6 +31,7 @@ def print_answer(answer: Mapping[str, Any], collection: str, *, explain: bool) -
         console.print(
             f"[dim]more: rankgres search {collection} --cursor={answer['next_cursor']}[/dim]",
             soft_wrap=True,
+            highlight=False,
         )
 
 
@@ -90,9 +92,7 @@ def _warn(answer: Mapping[str, Any]) -> None:
     if not answer["complete"]:
         error_console.print(f"[yellow]not complete: {answer['incomplete_reason']}[/yellow]")
     if answer["gone"]:
-        error_console.print(
-            f"[yellow]{answer['gone']} documents of this page were deleted since[/yellow]"
-        )
+        error_console.print(f"[yellow]deleted since the search: {answer['gone']}[/yellow]")
 
 
 def _summary(answer: Mapping[str, Any], *, explain: bool) -> str:

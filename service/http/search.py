@@ -5,6 +5,7 @@ from pydantic import ConfigDict, Field
 
 from service.errors import InvalidInputError
 from service.http import metrics
+from service.http.error_responses import PROBLEMS
 from service.http.runtime import Runtime
 from service.search.request import PageRequest, RerankRequest, SearchOptions, SearchRequest
 from service.search.results import SearchResponse
@@ -76,7 +77,11 @@ class SearchBody(SearchOptions):
         return RerankRequest() if wanted else None
 
 
-@router.post("/collections/{collection}/search", response_model=SearchResponse)
+@router.post(
+    "/collections/{collection}/search",
+    response_model=SearchResponse,
+    responses={410: {**PROBLEMS[404], "description": "The list of a cursor is kept no more."}},
+)
 def search(collection: Text, body: SearchBody, runtime: Runtime) -> Response:
     """Search a collection: candidates by BM25 and embeddings, fused, then reranked.
 

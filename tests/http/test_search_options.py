@@ -304,64 +304,6 @@ def test_snippets_say_what_chose_them(http: httpx.Client) -> None:
 
 
 @pytest.mark.usefixtures("news")
-@pytest.mark.parametrize("size", [1, 2, 4, 100])
-@pytest.mark.parametrize("rerank", [False, AMPLE], ids=["fused", "reranked"])
-def test_pages_are_disjoint_and_complete(http: httpx.Client, size: int, rerank: Any) -> None:
-    query = "storm in the harbour at night"
-    whole = search(http, query, k=100, rerank=rerank)
-    assert whole["next_cursor"] is None
-    page = search(http, query, k=size, rerank=rerank, page=True)
-    seen = page["results"]
-    while page["next_cursor"] is not None:
-        answer = ask(http, "news", cursor=page["next_cursor"], k=size)
-        assert answer.status_code == 200, answer.text
-        page = answer.json()
-        assert page["gone"] == 0
-        assert page["complete"]
-        seen = seen + page["results"]
-    assert seen == whole["results"]
-
-
-@pytest.mark.usefixtures("news")
-def test_a_document_deleted_meanwhile_is_counted_and_left_out(http: httpx.Client) -> None:
-    http.post(
-        "/collections/news/documents",
-        json={"documents": [{"id": "gone", "text": "A harbour that silts up."}], "wait": True},
-    )
-    first = search(http, "harbour silts", k=1, filter={"stars": {"exists": False}}, page=True)
-    assert (ids(first), first["next_cursor"]) == (["gone"], None)
-    first = search(http, "ferry", k=1, page=True)
-    deleted = http.post("/collections/news/documents/delete", json={"ids": ["gone"], "wait": True})
-    assert deleted.status_code == 200, deleted.text
-    rest = ask(http, "news", cursor=first["next_cursor"], k=100).json()
-    assert rest["gone"] == 1
-    assert len(rest["results"]) == 5
-    assert "gone" not in ids(rest)
-    places = [result["rank"] for result in rest["results"]]
-    assert len(set(places)) == 5
-    assert set(places) < {2, 3, 4, 5, 6, 7}
-
-
-@pytest.mark.usefixtures("news")
-def test_a_cursor_whose_list_is_not_kept_is_gone(http: httpx.Client, stack: RealStack) -> None:
-    cursor = search(http, "harbour", k=1, page=True)["next_cursor"]
-    with connect(stack.record.database_url) as connection:
-        connection.execute("UPDATE rankgres.search_snapshot SET expires_at = clock_timestamp()")
-    problem = ask(http, "news", cursor=cursor)
-    assert problem.status_code == 410
-    assert problem.json()["type"] == "/problems/cursor-expired"
-    assert "search again" in problem.json()["mend"]
-
-
-@pytest.mark.usefixtures("news", "library")
-def test_a_cursor_is_of_one_collection_and_unchanged(http: httpx.Client) -> None:
-    cursor = search(http, "harbour", k=1, page=True)["next_cursor"]
-    assert ask(http, "library", cursor=cursor).status_code == 410
-    problem = ask(http, "news", cursor=cursor[1:])
-    assert (problem.status_code, problem.json()["field"]) == (422, "cursor")
-
-
-@pytest.mark.usefixtures("news")
 @pytest.mark.parametrize(
     ("body", "field", "says"),
     [

@@ -1,8 +1,6 @@
 """BM25 in SQL equals the formula, computed here from the text alone."""
 
 import random
-from collections import Counter
-from collections.abc import Mapping
 from math import log
 from typing import Any
 
@@ -18,6 +16,7 @@ from tests.support.collections import (
     search,
     value,
 )
+from tests.support.lexical import bm25
 
 EVERYTHING: dict[str, Any] = {
     "candidates": 1000,
@@ -25,23 +24,6 @@ EVERYTHING: dict[str, Any] = {
     "posting_budget": 1_000_000,
 }
 WORDS = [f"word{number}" for number in range(40)]
-
-
-def bm25(
-    texts: Mapping[str, str], query: str, k1: float = 1.2, b: float = 0.75
-) -> dict[str, float]:
-    """Score every text that shares a word with the query, by the book."""
-    counts = {name: Counter(text.split()) for name, text in texts.items()}
-    mean = sum(counted.total() for counted in counts.values()) / len(counts)
-    scores = dict.fromkeys(counts, 0.0)
-    for word, times in Counter(query.split()).items():
-        holding = sum(1 for counted in counts.values() if word in counted)
-        idf = log(1 + (len(counts) - holding + 0.5) / (holding + 0.5))
-        for name, counted in counts.items():
-            norm = k1 * (1 - b + b * counted.total() / mean)
-            if word in counted:
-                scores[name] += times * idf * counted[word] * (k1 + 1) / (counted[word] + norm)
-    return {name: score for name, score in scores.items() if score > 0}
 
 
 def scores(connection: Connection, query: str) -> dict[str, float]:
@@ -102,7 +84,9 @@ def test_a_word_said_twice_by_the_query_counts_twice(connection: Connection) -> 
     assert twice == pytest.approx(2 * once, abs=1e-9)
 
 
-def test_words_of_the_heading_count_like_words_of_the_text(connection: Connection) -> None:
+def test_words_of_the_heading_count_like_words_of_the_text_by_default(
+    connection: Connection,
+) -> None:
     generation = make_collection(connection)
     replace_chunks(
         connection,
@@ -125,7 +109,7 @@ def test_all_scores_equal_brute_force(connection: Connection, k1: float, b: floa
         assert [round(expected[name], 9) for name in order] == [
             round(expected[name], 9) for name in found(search(connection, query, **EVERYTHING))
         ]
-        assert explained(connection)["lexical_bounded"] is False
+        assert explained(connection)["lexical"]["exact"] is True
 
 
 def test_scores_follow_updates_and_deletions_folded_or_not(connection: Connection) -> None:

@@ -1,4 +1,4 @@
-"""The filter language, second version: what each form means, dates, and fields nobody knows."""
+"""Filters: what each form means, that nothing can be smuggled in, and mistakes that are named."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
@@ -11,9 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
 
-from service.db.connection import Connection, connect
-from tests.support.collections import make_collection, value
-from tests.support.databases import DatabaseServer
+from service.db.connection import Connection
+from tests.support.collections import value
 
 Json = dict[str, Any]
 
@@ -93,10 +92,43 @@ def holds(metadata: Json, field: str, operator: str, operand: Any) -> bool:
     ("filter_", "metadata", "answer"),
     [
         ({}, {"a": 1}, True),
+        ({"a": 1}, {"a": 1}, True),
         ({"a": 1}, {"a": 1.0}, True),
+        ({"a": 1}, {"a": "1"}, False),
+        ({"a": 1}, {}, False),
         ({"a": "en"}, {"a": ["de", "en"]}, True),
-        ({"a": {"gte": 2020, "lt": 2024}}, {"a": 2023}, True),
+        ({"a": "en"}, {"a": ["de", 3]}, False),
+        ({"a": None}, {"a": None}, True),
+        ({"a": None}, {}, False),
+        ({"a": True}, {"a": True}, True),
+        ({"a": True}, {"a": 1}, False),
+        ({"a": 1, "b": 2}, {"a": 1, "b": 2}, True),
+        ({"a": 1, "b": 2}, {"a": 1, "b": 3}, False),
+        ({"a": {"gte": 2020, "lt": 2024}}, {"a": 2020}, True),
         ({"a": {"gte": 2020, "lt": 2024}}, {"a": 2024}, False),
+        ({"a": {"gt": -1.5e3}}, {"a": -1499.9}, True),
+        ({"a": {"gt": 5}}, {"a": "6"}, False),
+        ({"a": {"gte": "2024-02-01", "lte": "2024-02-28"}}, {"a": "2024-02-17"}, True),
+        ({"a": {"gt": "2024-02-17"}}, {"a": "2024-02-17T08:00:00Z"}, True),
+        ({"a": {"in": [1, "x", None]}}, {"a": "x"}, True),
+        ({"a": {"in": [1, "x", None]}}, {"a": 2}, False),
+        ({"a": {"in": []}}, {"a": 1}, False),
+        ({"not": {"a": {"in": []}}}, {}, True),
+        ({"a": {"exists": True}}, {"a": None}, True),
+        ({"a": {"exists": False}}, {"b": 1}, True),
+        ({"a": {"ne": 1}}, {"a": 2}, True),
+        ({"a": {"ne": 1}}, {"a": 1}, False),
+        ({"a": {"ne": 1}}, {}, True),
+        ({"a": {"ne": 1}}, {"a": "one"}, True),
+        ({"a": {"ne": 1}}, {"a": [1, 2]}, False),
+        ({"not": {"a": 1}}, {"a": "one"}, True),
+        ({"not": {"a": {"gt": 1}}}, {"a": "one"}, True),
+        ({"not": {}}, {"a": 1}, False),
+        ({"or": [{"a": 1}, {"b": 1}]}, {"b": 1}, True),
+        ({"or": [{"a": 1, "b": 2}, {"c": 3}]}, {"a": 1, "c": 3}, True),
+        ({"and": [{"or": [{"a": 1}, {"b": 1}]}, {"c": 3}]}, {"a": 1, "c": 4}, False),
+        ({"or": [{}, {"a": 1}]}, {"b": 1}, True),
+        ({"a": {"gte": 2020, "lt": 2024}}, {"a": 2023}, True),
         ({"a": {"in": ["x", None]}}, {"a": None}, True),
         ({"a": {"contains": ["x", "y"]}}, {"a": ["y", "z", "x"]}, True),
         ({"a": {"contains": ["x", "y"]}}, {"a": ["x", "z"]}, False),
@@ -161,18 +193,52 @@ def test_dates_compare_alike_in_every_time_zone(connection: Connection) -> None:
     assert not matches(connection, {"at": "2023-12-31"}, {"at": {"gte": "2024-01-01T00:00:00Z"}})
 
 
+STRANGE = [
+    "a.b", "a b", 'say "x"', "it's", "a\\b", "äß 東京 🙂", "$", "$.a", "@", "*", "", " ", "%s",
+    "line\nbreak\ttab", "\u0001", "a' || true", '" == 1 || true || $."x',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("strange", STRANGE)
+def test_strange_keys_and_values_are_taken_as_they_are(
+    connection: Connection, strange: str
+) -> None:
+    assert matches(connection, {strange: strange}, {strange: strange})
+    assert not matches(connection, {"a": strange}, {strange: strange})
+    assert not matches(connection, {strange: "a"}, {strange: strange})
+    assert matches(connection, {"a": strange}, {"a": {"in": ["x", strange]}})
+    assert matches(connection, {"a": 1}, {strange: {"exists": False}})
+    # Nothing said in a key or a value makes a filter true of everything.
+    assert not matches(connection, {"secret": 1}, {strange: 1, "secret": 1})
+    assert not matches(connection, {"secret": 1}, {"secret": strange})
+
+
 @pytest.mark.parametrize(
     ("filter_", "message"),
     [
         ([], "a filter is an object"),
+        ("lang = 'en'", "a filter is an object"),
+        (None, "a filter is an object"),
         ({"a": [1, 2]}, 'field "a" cannot equal a list'),
         ({"a": {}}, 'field "a" has no operator'),
         ({"a": {"like": "x"}}, 'field "a": unknown operator "like"'),
+        ({"a": {"b": {"c": 1}}}, 'field "a": "b" does not take'),
+        ({"a": {"gt": [1]}}, 'field "a": "gt" does not take'),
+        ({"a": {"ne": {"x": 1}}}, 'field "a": "ne" does not take'),
+        ({"a": {"in": 1}}, 'field "a": "in" takes a list of plain values, not 1'),
+        ({"a": {"in": [[1]]}}, 'field "a": "in" takes a list of plain values'),
+        ({"a": {"in": [{"x": 1}]}}, 'field "a": "in" takes a list of plain values'),
+        ({"a": {"exists": 1}}, 'field "a": "exists" takes true or false, not 1'),
+        ({"a": {"exists": []}}, 'field "a": "exists" takes true or false'),
+        ({"and": {"a": 1}}, '"and" takes a list of filters'),
+        ({"or": []}, '"or" takes a list of filters'),
+        ({"or": [1]}, "a filter is an object, not 1"),
+        ({"not": [{"a": 1}]}, "a filter is an object"),
+        ({"a": 1, "or": [{"b": {"near": 2}}]}, 'field "b": unknown operator "near"'),
         ({"a": {"contains": {"x": 1}}}, 'field "a": "contains" takes a plain value or a list'),
         ({"a": {"contains": [["x"]]}}, 'field "a": "contains" takes a plain value or a list'),
         ({"a": {"contains": [{"x": 1}]}}, 'field "a": "contains" takes a plain value or a list'),
         ({"a": {"in": {}}}, 'field "a": "in" takes a list of plain values'),
-        ({"or": []}, '"or" takes a list of filters'),
         ({"not": {"or": [{"b": {"near": 2}}]}}, 'field "b": unknown operator "near"'),
     ],
 )
@@ -254,97 +320,3 @@ def test_every_way_to_write_a_moment_compares_with_every_other(
 ) -> None:
     answer = COMPARISONS[operator](moment(written), moment(operand))
     assert matches(connection, {"at": written}, {"at": {operator: operand}}) is answer
-
-
-def note(connection: Connection, generation: int, *metadatas: Json) -> None:
-    connection.execute(
-        "SELECT rankgres.filter_field_note_v1(%s, %s)",
-        [generation, [Jsonb(metadata) for metadata in metadatas]],
-    )
-
-
-def refusal(connection: Connection, generation: int, filter_: Json) -> psycopg.errors.Diagnostic:
-    with (
-        pytest.raises(psycopg.errors.InvalidParameterValue) as raised,
-        connection.transaction(),
-    ):
-        value(
-            connection,
-            "SELECT rankgres.filter_to_jsonpath_v2(%s, %s)",
-            [generation, Jsonb(filter_)],
-        )
-    return raised.value.diag
-
-
-def test_a_field_that_no_document_has_is_an_error_that_lists_the_known_ones(
-    connection: Connection,
-) -> None:
-    generation = make_collection(connection)
-    note(connection, generation, {"tenant": 1, "lang": "en"}, {"lang": "de", "published_at": None})
-    refused = refusal(connection, generation, {"lang": "en", "or": [{"not": {"tennant": "a"}}]})
-    assert refused.message_primary == 'no document has a field "tennant"'
-    assert refused.message_hint == "known fields: tenant, lang, published_at"
-    assert refused.column_name == "filter"
-    assert "known fields: published_at," in (
-        refusal(connection, generation, {"publishedAt": {"exists": False}}).message_hint or ""
-    )
-    for known in ({"lang": "en"}, {"and": [{"tenant": 3}, {"published_at": None}]}, {}):
-        value(
-            connection, "SELECT rankgres.filter_to_jsonpath_v2(%s, %s)", [generation, Jsonb(known)]
-        )
-
-
-def test_a_long_list_of_known_fields_is_cut(connection: Connection) -> None:
-    generation = make_collection(connection)
-    note(connection, generation, {f"field{number:02}": 0 for number in range(50)})
-    hint = refusal(connection, generation, {"feild07": 0}).message_hint or ""
-    assert hint.startswith("known fields: field07, ")
-    assert hint.endswith(" and 30 more")
-
-
-def test_an_empty_generation_knows_no_field_and_lets_all_through(connection: Connection) -> None:
-    generation = make_collection(connection)
-    path = value(
-        connection,
-        "SELECT rankgres.filter_to_jsonpath_v2(%s, %s)::text",
-        [generation, Jsonb({"any": 1})],
-    )
-    assert "any" in path
-
-
-def test_a_name_too_long_for_an_index_is_written_and_let_through(connection: Connection) -> None:
-    generation = make_collection(connection)
-    note(connection, generation, {"x" * 5000: 1, "lang": "en"})
-    value(
-        connection,
-        "SELECT rankgres.filter_to_jsonpath_v2(%s, %s)",
-        [generation, Jsonb({"x" * 5000: 1})],
-    )
-
-
-def test_known_fields_are_not_written_again(connection: Connection) -> None:
-    generation = make_collection(connection)
-    for _ in range(3):
-        note(connection, generation, {"lang": "en"}, {"lang": "de"})
-    assert value(connection, "SELECT count(*) FROM rankgres.filter_field") == 1
-
-
-def test_two_writers_that_meet_a_field_at_the_same_time_do_not_wait(server: DatabaseServer) -> None:
-    with server.clone() as url, connect(url) as first, connect(url) as second:
-        generation = make_collection(first)
-        first.commit()
-        note(first, generation, {"lang": "en"})
-        second.execute("SET LOCAL lock_timeout = '10ms'")
-        note(second, generation, {"lang": "de", "year": 2024})
-        second.commit()
-        first.rollback()
-        # What the second wrote stands, whatever became of the first.
-        assert "known fields: lang, year" in (
-            refusal(second, generation, {"x": 1}).message_hint or ""
-        )
-
-
-def test_fields_go_with_their_generation(connection: Connection) -> None:
-    note(connection, make_collection(connection), {"lang": "en"})
-    connection.execute("SELECT rankgres.collection_drop_v1('papers')")
-    assert value(connection, "SELECT count(*) FROM rankgres.filter_field") == 0
