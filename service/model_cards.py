@@ -11,13 +11,24 @@ from service.errors import InvalidInputError
 DEFAULT_ENCODER: Final = "sentence-transformers/all-MiniLM-L6-v2"
 DEFAULT_RERANKER: Final = "rankgres/reranker-v0"
 
+#: Text-search configurations that say what language a text is in; "auto" stands for several.
+_LANGUAGES: Final = frozenset(
+    {
+        "arabic", "armenian", "auto", "basque", "catalan", "danish", "dutch", "english",
+        "estonian", "finnish", "french", "german", "greek", "hindi", "hungarian", "indonesian",
+        "irish", "italian", "lithuanian", "nepali", "norwegian", "portuguese", "romanian",
+        "russian", "serbian", "spanish", "swedish", "tamil", "turkish", "yiddish",
+    }
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class EncoderCard:
     """What a bi-encoder needs to be used as it was trained.
 
     ``max_tokens`` counts the special tokens that the tokenizer adds. ``query_prompt`` and
-    ``document_prompt`` are put before the text and count too.
+    ``document_prompt`` are put before the text and count too. ``languages`` are named as Postgres
+    names its text-search configurations.
     """
 
     name: str
@@ -28,6 +39,16 @@ class EncoderCard:
     query_prompt: str = ""
     document_prompt: str = ""
     license: str = ""
+    languages: tuple[str, ...] = ("english",)
+
+    def reads(self, text_search_config: str) -> bool:
+        """Return False for a configuration of a language that the model was not trained on.
+
+        "auto" expects several languages; of "simple" and of configurations that are not Postgres'
+        own the language is not known.
+        """
+        language = text_search_config.removeprefix("unaccent+")
+        return language in self.languages or language not in _LANGUAGES
 
 
 @dataclass(frozen=True, slots=True)

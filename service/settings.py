@@ -106,8 +106,8 @@ class Settings(BaseSettings):
         60,
         ge=0,
         le=10_000,
-        description="Longest wait for the sentences nearest to a query, which are shown of passages "
-        "that have none of its words; 0: such passages show their beginning.",
+        description="Longest wait for the sentences nearest to a query, which are shown of "
+        "passages that have none of its words; 0: such passages show their beginning.",
     )
     query_cache_seconds: int = Field(
         86400, ge=0, description="How long Redis keeps a query's embedding; 0: not at all."

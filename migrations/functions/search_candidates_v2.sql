@@ -7,6 +7,9 @@
 -- 'lexical' needs none, mode 'vector' needs no query. A parameter left NULL is taken from the
 -- collection's search_profile, else from the defaults in search_profile.
 --
+-- Where nothing at all has the quoted phrases, their words are searched for instead, and relaxed is
+-- true.
+--
 -- Each stage lists stage_candidates documents (see search_lexical, search_vector); those under
 -- min_lexical_score or min_vector_score are dropped from its list after the scan. The lists are fused
 -- (see fuse); for fusion 'theoretical' a document that one stage alone listed is scored by the other
@@ -49,6 +52,7 @@ AS $function$
 #variable_conflict use_column
 DECLARE
     started constant timestamptz := clock_timestamp();
+    stage_started timestamptz;
     lexical_done timestamptz;
     vector_done timestamptz;
     fused_at timestamptz;
@@ -59,6 +63,7 @@ DECLARE
     weight double precision;
     parsed rankgres.parsed_query;
     mended record;
+    relaxed boolean := false;
     corrections jsonb;
     condition jsonpath;
     lexical rankgres.ranked_chunk [] := '{}';
@@ -103,51 +108,58 @@ BEGIN
     weight := CASE mode WHEN 'lexical' THEN 1 WHEN 'vector' THEN 0
         ELSE (profile ->> 'lexical_weight')::double precision END;
     condition := rankgres.filter_to_jsonpath_v2(generation.id, filter);
-    parsed := rankgres.query_parse_v1(generation.id, coalesce(query, ''), language);
-    IF (profile ->> 'correct')::boolean THEN
-        SELECT * INTO mended FROM rankgres.query_correct_v1(generation.id, parsed);
-        parsed := mended.corrected;
-        corrections := mended.corrections;
-    END IF;
-
-    IF mode <> 'vector' THEN
-        EXECUTE format(
-            'SELECT ARRAY(
-                SELECT ROW(hit.*)::rankgres.ranked_chunk
-                FROM rankgres.%I($1, $2, $3, $4, $5, $6, $7, $8) AS hit
-            )',
-            CASE generation.lexical_index
-                WHEN 'pg_textsearch' THEN 'search_textsearch_v1' ELSE 'search_lexical_v2'
-            END
-        )
-        INTO lexical
-        USING
-            generation.id, parsed, stage_size, passages, condition,
-            (profile ->> 'posting_budget')::integer, profile ->> 'match',
-            (profile ->> 'heading_weight')::double precision;
-        IF profile ? 'min_lexical_score' THEN
-            lexical := ARRAY(
-                SELECT ROW(hit.*)::rankgres.ranked_chunk
-                FROM unnest(lexical) AS hit
-                WHERE hit.score >= (profile ->> 'min_lexical_score')::double precision
-            );
+    LOOP
+        parsed := rankgres.query_parse_v1(generation.id, coalesce(query, ''), language);
+        IF (profile ->> 'correct')::boolean THEN
+            SELECT * INTO mended FROM rankgres.query_correct_v1(generation.id, parsed);
+            parsed := mended.corrected;
+            corrections := mended.corrections;
         END IF;
-    END IF;
-    lexical_done := clock_timestamp();
-    IF mode <> 'lexical' THEN
-        nearest := ARRAY(
-            SELECT ROW(hit.*)::rankgres.ranked_chunk
-            FROM rankgres.search_vector_v2(
-                generation.id, query_embedding, stage_size, passages, condition, parsed.condition,
-                (profile ->> 'ef_search')::integer,
-                started + (profile ->> 'deadline_ms')::double precision * interval '1 ms'
-            ) AS hit
-            WHERE NOT profile ? 'min_vector_score'
-                OR hit.score >= (profile ->> 'min_vector_score')::double precision
-        );
-        vector_explain := current_setting('rankgres.vector_explain')::jsonb;
-    END IF;
-    vector_done := clock_timestamp();
+
+        stage_started := clock_timestamp();
+        IF mode <> 'vector' THEN
+            EXECUTE format(
+                'SELECT ARRAY(
+                    SELECT ROW(hit.*)::rankgres.ranked_chunk
+                    FROM rankgres.%I($1, $2, $3, $4, $5, $6, $7, $8) AS hit
+                )',
+                CASE generation.lexical_index
+                    WHEN 'pg_textsearch' THEN 'search_textsearch_v1' ELSE 'search_lexical_v2'
+                END
+            )
+            INTO lexical
+            USING
+                generation.id, parsed, stage_size, passages, condition,
+                (profile ->> 'posting_budget')::integer, profile ->> 'match',
+                (profile ->> 'heading_weight')::double precision;
+            IF profile ? 'min_lexical_score' THEN
+                lexical := ARRAY(
+                    SELECT ROW(hit.*)::rankgres.ranked_chunk
+                    FROM unnest(lexical) AS hit
+                    WHERE hit.score >= (profile ->> 'min_lexical_score')::double precision
+                );
+            END IF;
+        END IF;
+        lexical_done := clock_timestamp();
+        IF mode <> 'lexical' THEN
+            nearest := ARRAY(
+                SELECT ROW(hit.*)::rankgres.ranked_chunk
+                FROM rankgres.search_vector_v2(
+                    generation.id, query_embedding, stage_size, passages, condition, parsed.condition,
+                    (profile ->> 'ef_search')::integer,
+                    started + (profile ->> 'deadline_ms')::double precision * interval '1 ms'
+                ) AS hit
+                WHERE NOT profile ? 'min_vector_score'
+                    OR hit.score >= (profile ->> 'min_vector_score')::double precision
+            );
+            vector_explain := current_setting('rankgres.vector_explain')::jsonb;
+        END IF;
+        vector_done := clock_timestamp();
+        -- A quoted phrase that stands nowhere is a worse answer than its words.
+        EXIT WHEN relaxed OR lexical <> '{}' OR nearest <> '{}' OR query !~ '["“”„]';
+        relaxed := true;
+        query := translate(query, '"“”„', '    ');
+    END LOOP;
 
     IF mode = 'hybrid' AND profile ->> 'fusion' = 'theoretical' THEN
         SELECT lexical || from_lexical.chunks, nearest || from_nearest.chunks
@@ -244,10 +256,12 @@ BEGIN
             'fusion', CASE mode WHEN 'hybrid' THEN profile ->> 'fusion' END,
             'lexical_weight', CASE mode WHEN 'hybrid' THEN weight END,
             'corrections', coalesce(corrections, '{}'),
+            'relaxed', relaxed,
+            'parse_ms', rankgres.milliseconds_v1(started, stage_started),
             'lexical', CASE WHEN mode <> 'vector'
                 THEN current_setting('rankgres.lexical_explain')::jsonb END,
             'vector', vector_explain,
-            'lexical_ms', rankgres.milliseconds_v1(started, lexical_done),
+            'lexical_ms', rankgres.milliseconds_v1(stage_started, lexical_done),
             'vector_ms', rankgres.milliseconds_v1(lexical_done, vector_done),
             'fusion_ms', rankgres.milliseconds_v1(vector_done, fused_at),
             'shaping_ms', rankgres.milliseconds_v1(fused_at, clock_timestamp())

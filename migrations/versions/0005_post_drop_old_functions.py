@@ -1,4 +1,6 @@
-"""Drop the functions that only services and workers of before 0004 call."""
+"""Drop what only services and workers of before 0004 call, and have documents analysed anew."""
+
+from alembic import op
 
 from migrations.install import drop_functions, install_functions
 
@@ -18,9 +20,22 @@ FUNCTIONS = (
 )
 
 
+#: Chunks of before have their words cut differently from the queries of now: in os.path.join, in
+#: List<str>, in Chinese. Until its turn comes, a document is found by what did not change.
+_QUEUE_EVERY_DOCUMENT = """
+INSERT INTO rankgres.outbox (generation_id, document_id)
+SELECT generation.id, document.id
+FROM rankgres.generation
+JOIN rankgres.document ON document.collection_id = generation.collection_id
+WHERE generation.state IN ('building', 'active')
+ON CONFLICT (generation_id, document_id) DO UPDATE SET version = nextval('rankgres.outbox_version')
+"""
+
+
 def upgrade() -> None:
-    """Drop them, when every service and worker is of 0004 or later."""
+    """Drop them and queue every document, when every service and worker is of 0004 or later."""
     drop_functions(*reversed(FUNCTIONS))
+    op.execute(_QUEUE_EVERY_DOCUMENT)
 
 
 def downgrade() -> None:

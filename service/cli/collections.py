@@ -9,6 +9,7 @@ from rich.table import Table
 
 from service.cli.terminal import console
 from service.collections.collection import (
+    FOREIGN_LEXICAL_WEIGHT,
     CollectionPlan,
     CollectionStatus,
     create_collection,
@@ -20,6 +21,7 @@ from service.collections.recall import RECALL_TARGET
 from service.db.connection import connect
 from service.errors import InvalidInputError
 from service.local.endpoints import database_url
+from service.model_cards import encoder_card
 
 app = typer.Typer(no_args_is_help=True, help="Create, list, show and drop collections.")
 
@@ -107,6 +109,11 @@ def create(
         create_collection(connection, plan)
         status = show_collection(connection, name)
     console.print(f"created {name}, embedded by {status.embedding_model}")
+    if not encoder_card(status.embedding_model).reads(text_search_config):
+        console.print(
+            f"{status.embedding_model} does not know this language well: searches start with "
+            f"lexical_weight {FOREIGN_LEXICAL_WEIGHT}; see 'rankgres collection profile {name}'"
+        )
 
 
 @app.command("list")

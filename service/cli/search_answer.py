@@ -21,6 +21,8 @@ def print_answer(answer: Mapping[str, Any], collection: str, *, explain: bool) -
             f"searched for [bold]{escape(repr(searched))}[/bold] instead of {escape(repr(typed))}",
             highlight=False,
         )
+    if answer["relaxed"]:
+        console.print("nothing has the quoted phrases: searched for their words")
     console.print(_results(answer["results"], explain=explain) or "nothing found")
     if answer["facets"]:
         console.print(_facets(answer["facets"]))

@@ -2,9 +2,10 @@
 
 import re
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
 
 from service.db.connection import Connection
 from service.db.statements import load_statements
@@ -13,6 +14,10 @@ from service.model_cards import encoder_card
 from service.settings import get_settings
 
 _SQL = load_statements(__file__)
+#: Of text in a language that the embedding model does not know. Measured on XQuAD in German,
+#: Spanish and Arabic under all-MiniLM-L6-v2: hybrid is then as good as BM25 alone, or better.
+FOREIGN_LEXICAL_WEIGHT: Final = 0.8
+
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 
 
@@ -85,6 +90,9 @@ class CollectionStatus:
 def create_collection(connection: Connection, plan: CollectionPlan) -> None:
     """Create an empty collection; it can be searched and filled at once.
 
+    Where the embedding model does not know the language of the text, the collection's profile
+    starts with a lexical weight that leaves the last word to BM25.
+
     Raises:
         InvalidInputError: a value is out of its range, or the model has no card.
         AlreadyExistsError: the name is taken.
@@ -105,6 +113,9 @@ def create_collection(connection: Connection, plan: CollectionPlan) -> None:
         "chunk_tokens": chunk_tokens,
     }
     connection.execute(_SQL["create"], values)
+    if not card.reads(plan.text_search_config):
+        profile = Jsonb({"lexical_weight": FOREIGN_LEXICAL_WEIGHT})
+        connection.execute(_SQL["set_profile"], {"name": plan.name, "profile": profile})
 
 
 def drop_collection(connection: Connection, name: str) -> None:

@@ -14,6 +14,10 @@ SELECT rankgres.collection_create_v2(
     lexical_index => %(lexical_index)s
 )
 
+-- name: set_profile
+-- The parameters that a new collection's searches start with.
+UPDATE rankgres.collection SET search_profile = %(profile)s WHERE name = %(name)s
+
 -- name: drop
 -- Drops a collection and all that belongs to it.
 SELECT rankgres.collection_drop_v1(%(name)s)

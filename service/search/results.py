@@ -99,6 +99,9 @@ class SearchResponse(BaseModel):
     corrections: dict[str, str] = Field(
         description="Which words of the query, as the index has them, were searched for as which."
     )
+    relaxed: bool = Field(
+        description="True where nothing has the quoted phrases: their words were searched for."
+    )
     reranked: RerankSummary | None
     facets: dict[str, list[FacetValue]] | None = Field(
         None, description="The most frequent values of each field asked for, those first."

@@ -78,6 +78,7 @@ class Searcher:
             complete=kept["complete"],
             incomplete_reason=kept["incomplete_reason"],
             corrections=kept["corrections"],
+            relaxed=kept["relaxed"],
             reranked=summarise(reranking),
             facets=facets,
             next_cursor=next_cursor,
@@ -115,6 +116,7 @@ class Searcher:
             complete=kept["complete"],
             incomplete_reason=kept["incomplete_reason"],
             corrections=kept["corrections"],
+            relaxed=kept["relaxed"],
             reranked=None,
             next_cursor=page.next_cursor,
             gone=page.gone,
@@ -237,6 +239,7 @@ def _kept(request: SearchRequest, found: FoundCandidates) -> dict[str, Any]:
         "mode": request.mode,
         "language": request.language,
         "corrections": found.corrections,
+        "relaxed": found.explained["relaxed"],
         "complete": found.explained["complete"],
         "incomplete_reason": found.explained["reason"],
     }
