@@ -1,6 +1,6 @@
 -- name: replace
 -- As workers write chunks: with tsvectors, both statistics and the GIN index.
-SELECT rankgres.chunk_replace_v1(
+SELECT rankgres.chunk_replace_v2(
     %(generation_id)s, %(documents)s, %(document_ids)s, %(positions)s, %(token_counts)s,
     %(zeros)s, %(zeros)s, %(headings)s, %(texts)s, %(filters)s::jsonb [], %(embeddings)b::vector []
 )
@@ -14,15 +14,20 @@ SELECT gin_clean_pending_list(
 -- name: scores
 -- The lexical stage; the budget says how many postings it may read.
 SELECT hit.document_id
-FROM rankgres.search_lexical_v1(
-    %(generation_id)s, %(query)s, %(candidates)s, posting_budget => %(posting_budget)s
+FROM rankgres.search_lexical_v2(
+    %(generation_id)s,
+    rankgres.query_parse_v1(%(generation_id)s, %(query)s),
+    %(candidates)s,
+    posting_budget => %(posting_budget)s
 ) AS hit
 ORDER BY hit.rank
 
 -- name: bounded_scores
 -- The lexical stage with the budget that it has by default.
 SELECT hit.document_id
-FROM rankgres.search_lexical_v1(%(generation_id)s, %(query)s, %(candidates)s) AS hit
+FROM rankgres.search_lexical_v2(
+    %(generation_id)s, rankgres.query_parse_v1(%(generation_id)s, %(query)s), %(candidates)s
+) AS hit
 ORDER BY hit.rank
 
 -- name: ts_rank
@@ -35,4 +40,4 @@ LIMIT %(candidates)s
 
 -- name: left_unread
 -- Whether the search before, in this transaction, left postings unread.
-SELECT current_setting('rankgres.lexical_bounded')::boolean
+SELECT (current_setting('rankgres.lexical_explain')::jsonb ->> 'bounded')::boolean

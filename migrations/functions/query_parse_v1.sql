@@ -1,6 +1,8 @@
 -- What a query asks of the lexemes, in the syntax that people know from web search:
 --   rotate access keys      words and questions: each of them counts, none has to be there
 --   "rotate a key"          a phrase that every match has, and that counts
+--                           (in a sentence of more than 8 other words and no operator, quotes are a
+--                           writer's, around a title or a term, and ask for nothing)
 --   -draft -"old version"   words and phrases that no match has
 --   rotate OR renew         alternatives, one clause; with a phrase among them, one of them has to be
 --                           there
@@ -30,6 +32,7 @@ AS $function$
 DECLARE
     max_characters constant integer := 65536;
     max_conditions constant integer := 255;
+    max_words_around_phrases constant integer := 8;
     configs text [] := rankgres.generation_configs_v1(searched_generation, language);
     -- Every word that scores, and the clause that it is an alternative of; NULL: a phrase's word.
     words text [];
@@ -38,6 +41,10 @@ DECLARE
     parsed rankgres.parsed_query;
 BEGIN
     query := left(query, max_characters);
+    IF regexp_count(regexp_replace(query, '["“][^"”]*["”]', ' ', 'g'), '\S+') > max_words_around_phrases
+        AND query !~ '(^|\s)-[^\s-]|(heading|title|text):\S|\sOR\s' THEN
+        query := translate(query, '"“”„', '    ');
+    END IF;
     IF query !~ '["\u201c-\u201e\u00a0\u3000]|(?:^|\s)-|\mOR\M'
         AND query !~* '(?:heading|title|text):'
     THEN

@@ -64,6 +64,7 @@ DECLARE
     parsed rankgres.parsed_query;
     mended record;
     relaxed boolean := false;
+    without_phrases text;
     corrections jsonb;
     condition jsonpath;
     lexical rankgres.ranked_chunk [] := '{}';
@@ -107,6 +108,7 @@ BEGIN
     stage_size := greatest((profile ->> 'stage_candidates')::integer, wanted);
     weight := CASE mode WHEN 'lexical' THEN 1 WHEN 'vector' THEN 0
         ELSE (profile ->> 'lexical_weight')::double precision END;
+    language := coalesce(language, profile ->> 'language');
     condition := rankgres.filter_to_jsonpath_v2(generation.id, filter);
     LOOP
         parsed := rankgres.query_parse_v1(generation.id, coalesce(query, ''), language);
@@ -155,10 +157,17 @@ BEGIN
             vector_explain := current_setting('rankgres.vector_explain')::jsonb;
         END IF;
         vector_done := clock_timestamp();
-        -- A quoted phrase that stands nowhere is a worse answer than its words.
-        EXIT WHEN relaxed OR lexical <> '{}' OR nearest <> '{}' OR query !~ '["“”„]';
+        -- A quoted phrase that stands nowhere is a worse answer than its words. An excluded one stays.
+        without_phrases := regexp_replace(
+            query,
+            '(-(?:(?:heading|title|text):)?["“”„][^"“”„]*["“”„])|["“”„]([^"“”„]*)["“”„]',
+            '\1 \2 ',
+            'gi'
+        );
+        EXIT WHEN relaxed OR lexical <> '{}' OR nearest <> '{}'
+            OR replace(without_phrases, ' ', '') IS NOT DISTINCT FROM replace(query, ' ', '');
         relaxed := true;
-        query := translate(query, '"“”„', '    ');
+        query := without_phrases;
     END LOOP;
 
     IF mode = 'hybrid' AND profile ->> 'fusion' = 'theoretical' THEN

@@ -41,14 +41,13 @@ DECLARE
     plan text := 'rungs';
     statement text;
     rung record;
+    pool tsquery [];
     taken record;
     found record;
     -- Chunks that the next rung is to have, and how many there were for one expected.
     needed double precision := 0;
     surprise double precision := 1;
     budget_spent boolean;
-    documents integer;
-    last_score double precision;
     exact boolean;
     settings_before jsonb;
 BEGIN
@@ -88,15 +87,10 @@ BEGIN
         END IF;
     END IF;
     -- $1 to $6 as lexical_score says, $3 mean length, $5 b; $7 filter, $8 condition, $9 pool, $10 the
-    -- most chunks to score, $11 clauses, $12 clauses wanted
+    -- most chunks to score, $11 clauses, $12 clauses wanted, $13 documents wanted
     statement := format(
         $statement$
-        SELECT
-            count(*) AS scored,
-            array_agg(document_id) FILTER (WHERE matched) AS document_ids,
-            array_agg(position) FILTER (WHERE matched) AS positions,
-            array_agg(score) FILTER (WHERE matched) AS scores
-        FROM (
+        WITH scored AS MATERIALIZED (
             SELECT document_id, position, %2$s AS matched, %3$s AS score
             FROM (
                 SELECT
@@ -110,7 +104,24 @@ BEGIN
                 -- Also keeps the saturation from being computed once more in every summand.
                 LIMIT $10 OFFSET 0
             ) AS chunk
-        ) AS pool
+        ),
+        best AS MATERIALIZED (
+            SELECT document_id, max(score) AS score
+            FROM scored
+            WHERE matched
+            GROUP BY document_id
+            ORDER BY 2 DESC, document_id COLLATE "C"
+            LIMIT $13
+        )
+        SELECT
+            (SELECT count(*) FROM scored) AS scored,
+            (SELECT count(*) FROM best) AS documents,
+            (SELECT min(score) FROM best) AS last_score,
+            array_agg(scored.document_id) AS document_ids,
+            array_agg(scored.position) AS positions,
+            array_agg(scored.score) AS scores
+        FROM best JOIN scored USING (document_id)
+        WHERE scored.matched
         $statement$,
         'chunk_' || searched_generation,
         CASE WHEN clauses_wanted > 1
@@ -134,12 +145,7 @@ BEGIN
             true
         );
     FOR rung IN
-        SELECT
-            rankgres.lexical_promise_v1(
-                term.terms[:choosing_terms], term.weights[:choosing_terms], each.threshold
-            ) AS pool,
-            each.unseen + others.promised AS unseen,
-            each.expected
+        SELECT each.threshold, each.unseen + others.promised AS unseen, each.expected
         FROM rankgres.lexical_rungs_v1(
             term.weights[:choosing_terms], term.counts[:choosing_terms], statistics.chunk_total,
             greatest(100, 10 * candidates) / share
@@ -150,29 +156,38 @@ BEGIN
         ) AS others
         WHERE plan = 'rungs'
         UNION ALL
-        SELECT ARRAY[string_agg(one::text, '|')::tsquery], 0, statistics.chunk_total
-        FROM unnest(term.terms) AS one
+        -- The last has any of the terms.
+        SELECT NULL, 0, statistics.chunk_total
         ORDER BY 3
     LOOP
         -- Terms do not stand independently of each other: the last rung tells how far off that was.
         CONTINUE WHEN rung.expected * surprise < needed AND rung.expected < statistics.chunk_total;
+        IF rung.threshold IS NULL THEN
+            pool := ARRAY(SELECT string_agg(one::text, '|')::tsquery FROM unnest(term.terms) AS one);
+        ELSE
+            pool := rankgres.lexical_promise_v1(
+                term.terms[:choosing_terms], term.weights[:choosing_terms], rung.threshold
+            );
+        END IF;
         EXECUTE format(
             statement,
             (
                 SELECT string_agg(format('lexemes @@ ($9)[%s]', place), ' OR ')
-                FROM generate_series(1, cardinality(rung.pool)) AS place
+                FROM generate_series(1, cardinality(pool)) AS place
             )
         )
         INTO taken
         USING
             term.terms, term.weights, statistics.mean_length, generation.bm25_k1, generation.bm25_b,
-            heading_weight, filter, condition, rung.pool,
-            CASE plan WHEN 'rungs' THEN posting_budget END, parsed.clauses, clauses_wanted;
+            heading_weight, filter, condition, pool,
+            CASE plan WHEN 'rungs' THEN posting_budget END, parsed.clauses, clauses_wanted, candidates;
         budget_spent := plan = 'rungs' AND taken.scored >= posting_budget;
         IF budget_spent AND needed > 0 THEN
             -- Of this rung a part was taken, and not the best: what was above it stays.
             SELECT
                 found.scored + taken.scored AS scored,
+                found.documents + taken.documents AS documents,
+                0 AS last_score,
                 array_agg(document_id) AS document_ids,
                 array_agg(position) AS positions,
                 array_agg(score) AS scores
@@ -189,19 +204,13 @@ BEGIN
         ELSE
             found := taken;
         END IF;
-        SELECT count(*), (array_agg(best ORDER BY best DESC))[candidates]
-        INTO documents, last_score
-        FROM (
-            SELECT max(chunk.score) AS best
-            FROM unnest(found.document_ids, found.scores) AS chunk (document_id, score)
-            GROUP BY chunk.document_id
-        ) AS document;
         exact := NOT term.cut AND NOT budget_spent AND (
             rung.unseen = 0
-            OR coalesce(last_score >= (generation.bm25_k1 + 1) * rung.unseen, false)
+            OR (found.documents = candidates
+                AND found.last_score >= (generation.bm25_k1 + 1) * rung.unseen)
         );
         EXIT WHEN exact OR budget_spent
-            OR (documents >= candidates AND found.scored >= scored_per_candidate * candidates);
+            OR (found.documents >= candidates AND found.scored >= scored_per_candidate * candidates);
         surprise := greatest(found.scored, 1) / rung.expected;
         needed := scored_per_candidate * candidates;
     END LOOP;

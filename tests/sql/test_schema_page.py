@@ -52,23 +52,29 @@ def test_every_function_on_the_page_exists(connection: Connection) -> None:
     assert named - {name for (name,) in installed} == set()
 
 
-def test_parameters_and_defaults_of_the_public_function_are_on_the_page(
-    connection: Connection,
+@pytest.mark.parametrize(
+    ("name", "heading"),
+    [("search_candidates", "Searching"), ("suggest", "Completing"), ("facet_counts", "Counting")],
+)
+def test_parameters_and_defaults_of_a_public_function_are_on_the_page(
+    connection: Connection, name: str, heading: str
 ) -> None:
     arguments = value(
         connection,
-        "SELECT pg_get_function_arguments(oid) FROM pg_proc WHERE proname = 'search_candidates'",
+        "SELECT pg_get_function_arguments(oid) FROM pg_proc WHERE proname = %s",
+        [name],
     )
+    section = PAGE.split(f"### {heading}\n")[1].split("\n### ")[0]
+    # The first table of the section.
+    rows = re.findall(r"^\| `(\w+)` \| (\S*) ?\|", section.split("|---|---|---|")[1], re.MULTILINE)
+    expected = []
     for argument in arguments.split(", "):
-        name, _, default = argument.partition(" DEFAULT ")
-        name = name.split()[0]
-        shown = re.search(rf"^\| `{name}` \| (\S*) ?\|", PAGE, re.MULTILINE)
-        assert shown, name
-        written = re.sub(r"::[a-z ]+|'", "", default).removesuffix("::vector")
-        assert shown[1].strip("`|") == ("" if not default else written.split("::")[0]), name
+        declared, _, default = argument.partition(" DEFAULT ")
+        expected.append((declared.split()[0].strip('"'), default.split("::")[0].strip("'")))
+    assert [(name, shown.strip("`|")) for name, shown in rows][: len(expected)] == expected
 
 
-def test_the_search_runs_as_written(connection: Connection) -> None:
+def test_search_suggestions_and_counts_run_as_written(connection: Connection) -> None:
     generation = make_collection(connection, "docs", text_search_config="english")
     texts = {"run": "Runs a command, with a timeout.", "old": "A timeout.", "other": "Nothing."}
     filters = {"run": {"kind": "function", "year": 2021}, "old": {"kind": "class", "year": 2001}}
@@ -81,7 +87,14 @@ def test_the_search_runs_as_written(connection: Connection) -> None:
     rows = connection.execute(statement.encode()).fetchall()
     assert [row[:2] for row in rows] == [(1, "run")]
     [explain] = statements("SELECT jsonb_pretty")
-    assert '"lexical_bounded": false' in value(connection, explain)
+    assert '"bounded": false' in value(connection, explain)
+    [suggest] = statements("SELECT suggestion")
+    assert ("run a command", "lexeme", 1) in connection.execute(suggest.encode()).fetchall()
+    [count] = statements("SELECT field")
+    assert connection.execute(count.encode()).fetchall() == [
+        ("kind", "class", 1, True),
+        ("kind", "function", 1, True),
+    ]
 
 
 def test_the_join_runs_as_written(connection: Connection) -> None:
