@@ -1,6 +1,23 @@
 -- What the migrations make, on Postgres 18. Written by: make schema-dump
 CREATE SCHEMA rankgres;
 
+CREATE TYPE rankgres.fused_document AS (
+	document_id text,
+	score double precision,
+	lexical_rank bigint,
+	lexical_score double precision,
+	vector_rank bigint,
+	vector_score double precision,
+	"position" integer
+);
+
+CREATE TYPE rankgres.parsed_query AS (
+	lexemes text[],
+	frequencies integer[],
+	clauses tsquery[],
+	condition tsquery
+);
+
 CREATE TYPE rankgres.ranked_chunk AS (
 	document_id text,
 	"position" integer,
@@ -9,12 +26,188 @@ CREATE TYPE rankgres.ranked_chunk AS (
 	passage bigint
 );
 
-CREATE FUNCTION rankgres.chunk_replace_v1(replaced_generation bigint, documents text[], document_ids text[], positions integer[], token_counts integer[], start_offsets integer[], end_offsets integer[], headings text[], texts text[], filters jsonb[], embeddings public.vector[]) RETURNS void
+CREATE FUNCTION rankgres.autocut_v1(scores double precision[], falls integer) RETURNS integer
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+DECLARE
+    total constant integer := coalesce(cardinality(scores), 0);
+    first_score constant double precision := scores[1];
+    last_score constant double precision := scores[total];
+BEGIN
+    IF falls IS NULL OR falls < 0 THEN
+        RAISE EXCEPTION 'autocut is %', coalesce(falls::text, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'autocut',
+                HINT = 'use the number of falls in score to stop at, or 0 to cut nothing';
+    ELSIF falls = 0 OR total < 3 OR first_score = last_score THEN
+        RETURN total;
+    END IF;
+    RETURN coalesce(
+        (
+            SELECT place - 1
+            FROM (
+                SELECT
+                    place,
+                    above,
+                    lag(above) OVER way AS before,
+                    lag(above, 2) OVER way AS long_before,
+                    lead(above) OVER way AS behind
+                FROM (
+                    SELECT
+                        place,
+                        (score / 2 - first_score / 2) / (last_score / 2 - first_score / 2)
+                        - (place - 1) / (total - 1)::double precision AS above
+                    FROM unnest(scores) WITH ORDINALITY AS curve (score, place)
+                ) AS curve
+                WINDOW way AS (ORDER BY place)
+            ) AS curve
+            WHERE above > before + 1e-9
+                -- The last has no neighbour behind it: a fall to it shows against the two before.
+                AND above > coalesce(behind, long_before) + 1e-9
+            ORDER BY place
+            OFFSET falls - 1
+            LIMIT 1
+        ),
+        total
+    );
+END
+$$;
+
+CREATE FUNCTION rankgres.boost_parameters_v1(boosts jsonb) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+DECLARE
+    boost jsonb;
+    parameters jsonb := '[]';
+BEGIN
+    IF coalesce(boosts, 'null') = 'null' THEN
+        RETURN parameters;
+    ELSIF jsonb_typeof(boosts) <> 'array' THEN
+        RAISE EXCEPTION 'boosts takes a list, not %', boosts
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'boosts',
+                HINT = 'write [{"field": name}, …]';
+    END IF;
+    FOR boost IN SELECT * FROM jsonb_array_elements(boosts) LOOP
+        PERFORM rankgres.parameter_object_v1(
+            'boosts',
+            boost,
+            '{field,shape,weight,scale,pivot,exponent}',
+            '{log,linear,sigmoid,reciprocal}'
+        );
+        parameters := parameters || jsonb_build_object(
+            'field', boost -> 'field',
+            'shape', coalesce(boost ->> 'shape', 'log'),
+            'weight', rankgres.parameter_number_v1('boosts', boost, 'weight', 0.1, -10, 10),
+            'scale', rankgres.parameter_number_v1('boosts', boost, 'scale', NULL, 1e-12, 1e12),
+            'pivot', rankgres.parameter_number_v1('boosts', boost, 'pivot', NULL, 1e-12, 1e12),
+            'exponent', rankgres.parameter_number_v1('boosts', boost, 'exponent', 1, 0.01, 100)
+        );
+    END LOOP;
+    RETURN parameters;
+END
+$$;
+
+CREATE FUNCTION rankgres.boost_scores_v1(scores double precision[], metadata jsonb[], recency jsonb, boosts jsonb, moment timestamp with time zone DEFAULT now()) RETURNS double precision[]
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+DECLARE
+    age constant jsonb := rankgres.recency_parameters_v1(recency, moment);
+    numbers constant jsonb := rankgres.boost_parameters_v1(boosts);
+    boost jsonb;
+    worths double precision [];
+    span double precision;
+BEGIN
+    IF coalesce(cardinality(scores), 0) = 0 OR age IS NULL AND numbers = '[]' THEN
+        RETURN scores;
+    END IF;
+    SELECT coalesce(nullif(max(score) - min(score), 0), 1) INTO span FROM unnest(scores) AS score;
+    worths := array_fill(0::double precision, ARRAY[cardinality(scores)]);
+    IF age IS NOT NULL THEN
+        worths := ARRAY(
+            SELECT coalesce(
+                (age ->> 'weight')::double precision * rankgres.recency_v1(
+                    age ->> 'shape',
+                    CASE WHEN distance IS NOT NULL
+                        THEN greatest(0, distance - (age ->> 'offset')::double precision)
+                    END / (age ->> 'scale')::double precision,
+                    (age ->> 'decay')::double precision
+                ),
+                0
+            )
+            FROM (
+                SELECT
+                    place,
+                    abs(
+                        rankgres.filter_moment_v1(document -> (age ->> 'field'))
+                        - (age ->> 'origin')::double precision
+                    ) AS distance
+                FROM unnest(metadata) WITH ORDINALITY AS listed (document, place)
+            ) AS aged
+            ORDER BY place
+        );
+    END IF;
+    FOR boost IN SELECT * FROM jsonb_array_elements(numbers) LOOP
+        worths := ARRAY(
+            WITH valued AS (
+                SELECT
+                    worth, place, rankgres.filter_number_v1(document -> (boost ->> 'field')) AS value
+                FROM unnest(worths, metadata) WITH ORDINALITY AS listed (worth, document, place)
+            ),
+            measured AS (
+                SELECT
+                    coalesce(
+                        (boost ->> 'scale')::double precision, greatest(1e-12, max(value))
+                    ) AS scale,
+                    coalesce(
+                        (boost ->> 'pivot')::double precision,
+                        greatest(1e-12, percentile_cont(0.5) WITHIN GROUP (ORDER BY value))
+                    ) AS pivot
+                FROM valued
+            )
+            SELECT worth + coalesce(
+                (boost ->> 'weight')::double precision * rankgres.boost_v1(
+                    boost ->> 'shape', value, scale, pivot,
+                    (boost ->> 'exponent')::double precision
+                ),
+                0
+            )
+            FROM valued CROSS JOIN measured
+            ORDER BY place
+        );
+    END LOOP;
+    RETURN ARRAY(
+        SELECT score + span * worth
+        FROM unnest(scores, worths) WITH ORDINALITY AS listed (score, worth, place)
+        ORDER BY place
+    );
+END
+$$;
+
+CREATE FUNCTION rankgres.boost_v1(shape text, value double precision, scale double precision, pivot double precision, exponent double precision) RETURNS double precision
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE
+        WHEN value IS NULL THEN NULL
+        WHEN shape = 'reciprocal' THEN pivot / (pivot + greatest(0, value))
+        WHEN value <= 0 THEN 0
+        WHEN shape = 'linear' THEN least(1, value / scale)
+        WHEN shape = 'log' THEN least(1, ln(1 + value) / ln(1 + scale))
+        -- The same as above, divided by value ^ exponent, which alone may be too large a number.
+        ELSE 1 / (1 + exp(least(200, greatest(-200, exponent * (ln(pivot) - ln(value))))))
+    END
+$$;
+
+CREATE FUNCTION rankgres.chunk_replace_v2(replaced_generation bigint, documents text[], document_ids text[], positions integer[], token_counts integer[], start_offsets integer[], end_offsets integer[], headings text[], texts text[], filters jsonb[], embeddings public.vector[], text_search_configs text[] DEFAULT NULL::text[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $_$
 DECLARE
     generation rankgres.generation;
+    automatic boolean;
+    accents text;
+    own_config text;
     -- Appends what a set of chunks named touched, times a sign, to the statistics.
     account constant text := $statement$,
         lexeme_difference AS (
@@ -38,6 +231,22 @@ BEGIN
         RAISE EXCEPTION 'generation % does not exist', replaced_generation
             USING ERRCODE = 'undefined_object';
     END IF;
+    automatic := generation.text_search_config IN ('auto', 'unaccent+auto');
+    accents := coalesce(substring(generation.text_search_config FROM '^unaccent\+'), '');
+    own_config := regexp_replace(generation.text_search_config, '^(unaccent\+)?auto$', '\1simple');
+    PERFORM rankgres.filter_field_note_v1(replaced_generation, filters);
+    IF automatic OR text_search_configs IS NOT NULL THEN
+        INSERT INTO rankgres.generation_language (generation_id, text_search_config)
+        SELECT DISTINCT replaced_generation, spoken.config
+        FROM unnest(document_ids, text_search_configs) AS given (document_id, config)
+        CROSS JOIN LATERAL coalesce(accents || given.config, own_config) AS spoken (config)
+        -- No unique key, which would make one worker wait for another's transaction.
+        WHERE NOT EXISTS (
+            SELECT FROM rankgres.generation_language AS known
+            WHERE known.generation_id = replaced_generation
+                AND known.text_search_config = spoken.config
+        );
+    END IF;
     EXECUTE format(
         $statement$
         WITH touched AS (
@@ -53,11 +262,11 @@ BEGIN
         WITH given AS MATERIALIZED (
             SELECT
                 chunk.*,
-                setweight(to_tsvector(%4$L, heading), 'A')
-                    || setweight(to_tsvector(%4$L, text), 'D') AS lexemes
-            FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) AS chunk (
+                setweight(rankgres.lexemes_v1(%4$s, heading), 'A')
+                    || setweight(rankgres.lexemes_v1(%4$s, text), 'D') AS lexemes
+            FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) AS chunk (
                 document_id, position, token_count, start_offset, end_offset, heading, text,
-                filters, embedding
+                filters, embedding, config
             )
         ),
         touched AS (
@@ -75,14 +284,82 @@ BEGIN
         'chunk_' || replaced_generation,
         replaced_generation,
         '1',
-        generation.text_search_config,
+        -- A constant is looked up once, a column for every chunk.
+        CASE WHEN text_search_configs IS NULL THEN quote_literal(own_config)
+            ELSE format('coalesce(%L || config, %L)', accents, own_config) END,
         CASE generation.storage_type WHEN 'vector' THEN 'embedding_full' ELSE 'embedding' END
     ) USING document_ids, positions, token_counts, start_offsets, end_offsets, headings, texts,
-        filters, embeddings;
+        filters, embeddings, text_search_configs;
 END
 $_$;
 
-CREATE FUNCTION rankgres.collection_create_v1(collection_name text, embedding_model text, embedding_dimension integer, chunk_tokens integer, overlap_tokens integer, storage_type text DEFAULT 'halfvec'::text, distance text DEFAULT 'cosine'::text, text_search_config text DEFAULT 'english'::text, bm25_k1 double precision DEFAULT 1.2, bm25_b double precision DEFAULT 0.75, hnsw_m integer DEFAULT 16, hnsw_ef_construction integer DEFAULT 100) RETURNS bigint
+CREATE FUNCTION rankgres.chunk_selectivity_v1(sampled_generation bigint, filter jsonpath, condition tsquery, OUT selectivity double precision, OUT sampled bigint) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+DECLARE
+    sampled_pages constant double precision := 100;
+    relation regclass := format('rankgres.%I', 'chunk_' || sampled_generation);
+    pages double precision := pg_relation_size(relation)
+        / current_setting('block_size')::double precision;
+BEGIN
+    EXECUTE format(
+        $statement$
+        SELECT
+            greatest(count(*) FILTER (WHERE %2$s), 0.5) / greatest(count(*), 1), count(*)
+        FROM rankgres.%1$I TABLESAMPLE SYSTEM (%3$s) REPEATABLE (0)
+        $statement$,
+        'chunk_' || sampled_generation,
+        concat_ws(
+            ' AND ',
+            CASE WHEN filter IS NOT NULL THEN 'filters @@ $1' END,
+            CASE WHEN condition IS NOT NULL THEN 'lexemes @@ $2' END,
+            CASE WHEN coalesce(filter::text, condition::text) IS NULL THEN 'true' END
+        ),
+        least(100, 100 * sampled_pages / greatest(pages, 1))
+    ) INTO selectivity, sampled USING filter, condition;
+END
+$_$;
+
+CREATE FUNCTION rankgres.chunk_suggest_index_v1(generation_id bigint) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+BEGIN
+    -- Cut, because an entry of a B-tree has at most 2704 bytes.
+    EXECUTE format(
+        'CREATE INDEX IF NOT EXISTS %I ON rankgres.%I
+            ((lower(left(split_part(heading, '' > '', 1), 200)) COLLATE "C"))
+            WHERE heading <> '''' AND heading NOT LIKE ''…%%''',
+        'chunk_' || generation_id || '_title',
+        'chunk_' || generation_id
+    );
+END
+$$;
+
+CREATE FUNCTION rankgres.chunk_textsearch_v1() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('rankgres.textsearch', NEW.generation_id));
+    NEW.textsearch_words := (
+        SELECT coalesce(
+            string_agg(
+                repeat(
+                    rankgres.textsearch_word_v1(lexeme) || ' ', coalesce(cardinality(positions), 1)
+                ),
+                ''
+            ),
+            ''
+        )
+        FROM unnest(NEW.lexemes)
+    );
+    RETURN NEW;
+END
+$$;
+
+CREATE FUNCTION rankgres.collection_create_v2(collection_name text, embedding_model text, embedding_dimension integer, chunk_tokens integer, overlap_tokens integer, storage_type text DEFAULT 'halfvec'::text, distance text DEFAULT 'cosine'::text, text_search_config text DEFAULT 'english'::text, bm25_k1 double precision DEFAULT 1.2, bm25_b double precision DEFAULT 0.75, hnsw_m integer DEFAULT 16, hnsw_ef_construction integer DEFAULT 100, lexical_index text DEFAULT 'gin'::text) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $_$
@@ -90,26 +367,29 @@ DECLARE
     new_collection bigint;
     new_generation bigint;
     new_partition text;
+    analysed_by constant text := regexp_replace(text_search_config, '^unaccent\+', '');
 BEGIN
     BEGIN
-        PERFORM text_search_config::regconfig;
+        IF analysed_by <> 'auto' THEN
+            PERFORM analysed_by::regconfig;
+        END IF;
     EXCEPTION WHEN undefined_object OR invalid_schema_name OR syntax_error OR invalid_name THEN
         RAISE EXCEPTION 'text_search_config "%" does not exist', text_search_config
             USING ERRCODE = 'invalid_parameter_value',
                 COLUMN = 'text_search_config',
-                HINT = 'use one of: ' || (
+                HINT = 'use one of: auto (each document''s own language), ' || (
                     SELECT string_agg(cfgname::text, ', ' ORDER BY cfgname) FROM pg_ts_config
-                );
+                ) || '; unaccent+ before it takes accents off';
     END;
     INSERT INTO rankgres.collection (name) VALUES (collection_name) RETURNING id INTO new_collection;
     INSERT INTO rankgres.generation (
         collection_id, state, activated_at, embedding_model, embedding_dimension, storage_type,
         distance, chunk_tokens, overlap_tokens, text_search_config, bm25_k1, bm25_b, hnsw_m,
-        hnsw_ef_construction
+        hnsw_ef_construction, lexical_index
     ) VALUES (
         new_collection, 'active', now(), embedding_model, embedding_dimension, storage_type,
         distance, chunk_tokens, overlap_tokens, text_search_config, bm25_k1, bm25_b, hnsw_m,
-        hnsw_ef_construction
+        hnsw_ef_construction, lexical_index
     ) RETURNING id INTO new_generation;
     new_partition := 'chunk_' || new_generation;
 
@@ -144,6 +424,10 @@ BEGIN
         new_partition || '_filters',
         new_partition
     );
+    PERFORM rankgres.chunk_suggest_index_v1(new_generation);
+    IF lexical_index = 'pg_textsearch' THEN
+        PERFORM rankgres.generation_textsearch_index_v1(new_generation);
+    END IF;
     RETURN new_collection;
 END
 $_$;
@@ -196,6 +480,123 @@ BEGIN
     RETURN true;
 END
 $$;
+
+CREATE FUNCTION rankgres.diversify_v1(searched_generation bigint, document_ids text[], positions integer[], scores double precision[], diversity double precision) RETURNS TABLE(candidate integer, place integer)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+DECLARE
+    most constant integer := 200;
+    total constant integer := coalesce(cardinality(document_ids), 0);
+    size constant integer := least(most, total);
+    generation rankgres.generation;
+    relevances double precision [];
+    -- Every pair once: of candidates i < j at row_starts[i] + j.
+    similarities double precision [];
+    row_starts integer [];
+    -- Of each candidate to what has been placed, the greatest.
+    nearest double precision [];
+    -- Who has no place yet, and how many they are.
+    waiting integer [];
+    waiting_total integer := size;
+    waiting_at integer := 1;
+    chosen integer := 1;
+    here integer;
+    best double precision;
+    value double precision;
+    similarity double precision;
+BEGIN
+    IF diversity IS NULL OR diversity NOT BETWEEN 0 AND 1 THEN
+        RAISE EXCEPTION 'diversity % is not between 0 and 1', diversity
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'diversity',
+                HINT = 'use 0 for none, 1 for nothing else; 0.3 is a beginning';
+    ELSIF diversity = 0 OR size < 3 THEN
+        RETURN QUERY SELECT number, number FROM generate_series(1, total) AS number;
+        RETURN;
+    END IF;
+    SELECT * INTO STRICT generation FROM rankgres.generation WHERE id = searched_generation;
+    relevances := ARRAY(
+        SELECT (1 - diversity) * rankgres.min_max_v1(
+            score, min(score) OVER (), max(score) OVER ()
+        )
+        FROM unnest(scores[:size]) WITH ORDINALITY AS listed (score, number)
+        ORDER BY number
+    );
+    -- Embeddings are made vectors, whose products are faster, and held in an array: read from the table,
+    -- each would be fetched again for every pair. Pairs are sorted without them.
+    EXECUTE format(
+        $statement$
+        WITH held AS MATERIALIZED (
+            SELECT embedding, number
+            FROM (
+                SELECT array_agg(l2_normalize(chunk.%3$s::vector) ORDER BY listed.number) AS embeddings
+                FROM unnest($1, $2) WITH ORDINALITY AS listed (document_id, position, number)
+                LEFT JOIN rankgres.%1$I AS chunk ON
+                    chunk.generation_id = %2$L
+                    AND chunk.document_id = listed.document_id
+                    AND chunk.position = listed.position
+            ) AS gathered,
+            unnest(embeddings) WITH ORDINALITY AS one (embedding, number)
+        ),
+        pair AS MATERIALIZED (
+            SELECT one.number AS one, other.number AS other, -(one.embedding <#> other.embedding) AS similarity
+            FROM held AS one
+            JOIN held AS other ON one.number < other.number
+        )
+        SELECT array_agg(coalesce(similarity, 0) ORDER BY one, other) FROM pair
+        $statement$,
+        'chunk_' || searched_generation,
+        searched_generation,
+        CASE generation.storage_type WHEN 'vector' THEN 'embedding_full' ELSE 'embedding' END
+    )
+    INTO similarities
+    USING document_ids[:size], positions[:size];
+
+    -- A loop over arrays, which stay as they are in memory: in SQL, each place would cost a statement.
+    row_starts := ARRAY(
+        SELECT (number - 1) * size - number * (number - 1) / 2 - number
+        FROM generate_series(1, size) AS number
+        ORDER BY number
+    );
+    waiting := ARRAY(SELECT generate_series(1, size));
+    nearest := array_fill('-Infinity'::double precision, ARRAY[size]);
+    -- The first place is the most relevant one's.
+    FOR at IN 2..size LOOP
+        IF relevances[at] > relevances[chosen] THEN
+            chosen := at;
+            waiting_at := at;
+        END IF;
+    END LOOP;
+    FOR number IN 1..size LOOP
+        candidate := chosen;
+        place := number;
+        RETURN NEXT;
+        waiting[waiting_at] := waiting[waiting_total];
+        waiting_total := waiting_total - 1;
+        best := '-Infinity';
+        FOR at IN 1..waiting_total LOOP
+            here := waiting[at];
+            IF here < candidate THEN
+                similarity := similarities[row_starts[here] + candidate];
+            ELSE
+                similarity := similarities[row_starts[candidate] + here];
+            END IF;
+            IF similarity > nearest[here] THEN
+                nearest[here] := similarity;
+            ELSE
+                similarity := nearest[here];
+            END IF;
+            value := relevances[here] - diversity * similarity;
+            IF value > best OR value = best AND here < chosen THEN
+                best := value;
+                chosen := here;
+                waiting_at := at;
+            END IF;
+        END LOOP;
+    END LOOP;
+    RETURN QUERY SELECT number, number FROM generate_series(size + 1, total) AS number;
+END
+$_$;
 
 CREATE FUNCTION rankgres.document_to_outbox_v1() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -250,14 +651,301 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION rankgres.filter_condition_v1(filter jsonb) RETURNS text
+CREATE FUNCTION rankgres.edit_distance_v1(a text, b text, most integer) RETURNS integer
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+DECLARE
+    source text [] := string_to_array(a, NULL);
+    target text [] := string_to_array(b, NULL);
+    source_length integer := length(a);
+    target_length integer := length(b);
+    skipped integer := 0;
+    -- Three rows of the table, one after the other: of this letter and of the two before.
+    cells integer [];
+    width integer;
+    here integer;
+    above integer;
+    cell integer;
+    least_of_row integer;
+BEGIN
+    IF most < 0 OR abs(source_length - target_length) > most THEN
+        RETURN most + 1;
+    END IF;
+    WHILE source_length > 0 AND target_length > 0
+        AND source[source_length] = target[target_length]
+    LOOP
+        source_length := source_length - 1;
+        target_length := target_length - 1;
+    END LOOP;
+    WHILE skipped < source_length AND skipped < target_length
+        AND source[skipped + 1] = target[skipped + 1]
+    LOOP
+        skipped := skipped + 1;
+    END LOOP;
+    source_length := source_length - skipped;
+    target_length := target_length - skipped;
+    IF source_length = 0 OR target_length = 0 THEN
+        RETURN least(source_length + target_length, most + 1);
+    END IF;
+
+    width := target_length + 2;
+    cells := array_fill(most + 1, ARRAY[3 * width]);
+    FOR place IN 0..least(target_length, most) LOOP
+        cells[place + 1] := place;
+    END LOOP;
+    FOR row_number IN 1..source_length LOOP
+        here := (row_number % 3) * width + 1;
+        above := ((row_number + 2) % 3) * width + 1;
+        least_of_row := most + 1;
+        -- On both sides of the band lies what was written three rows ago.
+        cells[here + greatest(row_number - most - 1, 0)] := least(row_number, most + 1);
+        IF row_number <= most THEN
+            least_of_row := row_number;
+        END IF;
+        FOR place IN greatest(1, row_number - most)..least(target_length, row_number + most) LOOP
+            cell := least(
+                cells[above + place] + 1,
+                cells[here + place - 1] + 1,
+                cells[above + place - 1]
+                    + (source[skipped + row_number] <> target[skipped + place])::integer
+            );
+            IF row_number > 1 AND place > 1
+                AND source[skipped + row_number] = target[skipped + place - 1]
+                AND source[skipped + row_number - 1] = target[skipped + place]
+            THEN
+                cell := least(cell, cells[((row_number + 1) % 3) * width + place - 1] + 1);
+            END IF;
+            cells[here + place] := least(cell, most + 1);
+            least_of_row := least(least_of_row, cell);
+        END LOOP;
+        IF row_number + most + 1 <= target_length THEN
+            cells[here + row_number + most + 1] := most + 1;
+        END IF;
+        -- A swap comes from the row before, which is one lower at most, and is one dearer.
+        IF least_of_row > most THEN
+            RETURN most + 1;
+        END IF;
+    END LOOP;
+    RETURN cells[(source_length % 3) * width + 1 + target_length];
+END
+$$;
+
+CREATE FUNCTION rankgres.edit_variants_v1(word text, letters text[]) RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    SELECT array_agg(DISTINCT variant.text)
+    FROM (
+        SELECT left(word, place - 1) || substr(word, place + 1)
+        FROM generate_series(1, length(word)) AS place
+        UNION ALL
+        SELECT left(word, place - 1)
+            || reverse(substr(word, place, 2)) || substr(word, place + 2)
+        FROM generate_series(1, length(word) - 1) AS place
+        UNION ALL
+        SELECT left(word, place - 1) || letter || substr(word, place + 1)
+        FROM generate_series(1, length(word)) AS place, unnest(letters) AS letter
+        UNION ALL
+        SELECT left(word, place) || letter || substr(word, place + 1)
+        FROM generate_series(0, length(word)) AS place, unnest(letters) AS letter
+    ) AS variant (text)
+    WHERE variant.text <> word
+$$;
+
+CREATE FUNCTION rankgres.facet_counts(collection text, fields text[], filter jsonb DEFAULT NULL::jsonb, query text DEFAULT NULL::text, values_per_field integer DEFAULT 10) RETURNS TABLE(field text, value jsonb, documents bigint, exact boolean)
+    LANGUAGE sql
+    AS $$
+    SELECT * FROM rankgres.facet_counts_v1(collection, fields, filter, query, values_per_field)
+$$;
+
+CREATE FUNCTION rankgres.facet_counts_v1(collection text, fields text[], filter jsonb, query text, values_per_field integer) RETURNS TABLE(field text, value jsonb, documents bigint, exact boolean)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+#variable_conflict use_column
+DECLARE
+    counted_at_most constant bigint := 50000;
+    sampled_chunks constant double precision := 20000;
+    counted_generation bigint;
+    path jsonpath;
+    parsed rankgres.parsed_query;
+    condition tsquery;
+    matching text;
+    chunk_total double precision;
+    counts_all boolean;
+    matched text;
+BEGIN
+    IF values_per_field IS NULL OR values_per_field < 1 THEN
+        RAISE EXCEPTION 'values_per_field is %', coalesce(values_per_field::text, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'values_per_field',
+                HINT = 'use 1 or more';
+    ELSIF fields IS NULL OR array_position(fields, NULL) IS NOT NULL THEN
+        RAISE EXCEPTION 'fields are %', coalesce(fields::text, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'fields',
+                HINT = 'name the fields to count, as in ARRAY[''lang'', ''year'']';
+    END IF;
+    SELECT found.id INTO counted_generation
+    FROM rankgres.generation AS found
+    JOIN rankgres.collection AS owner ON owner.id = found.collection_id
+    WHERE owner.name = facet_counts_v1.collection AND found.state = 'active';
+    BEGIN
+        -- Held to the transaction's end, so that the table is not dropped meanwhile. No id is 0.
+        EXECUTE format(
+            'LOCK TABLE rankgres.%I IN ACCESS SHARE MODE', 'chunk_' || coalesce(counted_generation, 0)
+        );
+    EXCEPTION WHEN undefined_table THEN
+        RAISE EXCEPTION 'collection "%" does not exist', collection
+            USING ERRCODE = 'undefined_object', COLUMN = 'collection',
+                HINT = 'SELECT name FROM rankgres.collection';
+    END;
+    PERFORM rankgres.filter_field_check_v1(counted_generation, fields, 'fields');
+    path := rankgres.filter_to_jsonpath_v2(counted_generation, filter);
+    IF query <> '' THEN
+        parsed := rankgres.query_parse_v1(counted_generation, query);
+        SELECT string_agg('(' || clause::text || ')', ' | ')::tsquery INTO condition
+        FROM unnest(parsed.clauses) AS clause;
+        condition := coalesce(condition && parsed.condition, condition, parsed.condition);
+        IF condition IS NULL THEN
+            -- Nothing in it can match, as in the lexical stage.
+            RETURN;
+        END IF;
+    END IF;
+    matching := concat_ws(
+        ' AND ',
+        'true',
+        CASE WHEN path IS NOT NULL THEN 'filters @@ $1' END,
+        CASE WHEN condition IS NOT NULL THEN 'lexemes @@ $2' END
+    );
+
+    SELECT coalesce(sum(total.chunk_count), 0) INTO chunk_total
+    FROM (
+        SELECT chunk_count FROM rankgres.chunk_total WHERE generation_id = counted_generation
+        UNION ALL
+        SELECT chunk_count FROM rankgres.chunk_total_change WHERE generation_id = counted_generation
+    ) AS total;
+    counts_all := chunk_total <= counted_at_most;
+    IF NOT counts_all AND (path IS NOT NULL OR condition IS NOT NULL) THEN
+        SELECT chunk_total * selectivity <= counted_at_most INTO counts_all
+        FROM rankgres.chunk_selectivity_v1(counted_generation, path, condition);
+    END IF;
+    -- $1 filter, $2 condition, $3 fields, $4 values per field, $5 chunks in all
+    matched := CASE
+        WHEN counts_all THEN format(
+            'SELECT DISTINCT ON (document_id) filters, 1.0::double precision AS weight
+            FROM rankgres.%I WHERE %s',
+            'chunk_' || counted_generation,
+            matching
+        )
+        ELSE format(
+            $statement$
+            SELECT
+                sample.filters,
+                $5 / sample.sampled / (
+                    SELECT count(*) FROM rankgres.%1$I
+                    WHERE generation_id = %2$s AND document_id = sample.document_id AND %3$s
+                ) AS weight
+            FROM (
+                SELECT document_id, filters, %3$s AS matches, count(*) OVER () AS sampled
+                FROM rankgres.%1$I TABLESAMPLE SYSTEM (%4$s) REPEATABLE (0)
+            ) AS sample
+            WHERE sample.matches
+            $statement$,
+            'chunk_' || counted_generation,
+            counted_generation,
+            matching,
+            least(100, 100 * sampled_chunks / chunk_total)
+        )
+    END;
+    RETURN QUERY EXECUTE format(
+        $statement$
+        WITH matched AS MATERIALIZED (%1$s),
+        counted AS (
+            SELECT
+                field.name,
+                field.place,
+                facet.value,
+                greatest(1, round(sum(matched.weight)))::bigint AS documents,
+                row_number() OVER (
+                    PARTITION BY field.place ORDER BY sum(matched.weight) DESC, facet.value
+                ) AS value_rank
+            FROM matched
+            CROSS JOIN unnest($3) WITH ORDINALITY AS field (name, place)
+            CROSS JOIN LATERAL (
+                SELECT DISTINCT element.value
+                FROM jsonb_array_elements(
+                    CASE jsonb_typeof(matched.filters -> field.name)
+                        WHEN 'array' THEN matched.filters -> field.name
+                        ELSE jsonb_build_array(matched.filters -> field.name)
+                    END
+                ) AS element
+            ) AS facet
+            WHERE matched.filters ? field.name
+            GROUP BY field.name, field.place, facet.value
+        )
+        SELECT name, value, documents, %2$L::boolean
+        FROM counted
+        WHERE value_rank <= $4
+        ORDER BY place, value_rank
+        $statement$,
+        matched,
+        counts_all
+    ) USING path, condition, fields, values_per_field, chunk_total;
+END
+$_$;
+
+CREATE FUNCTION rankgres.filter_comparison_v1(operator text, operand jsonb) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+DECLARE
+    moment timestamp := CASE WHEN operator <> '==' AND jsonb_typeof(operand) = 'string'
+        THEN rankgres.filter_instant_v1(operand #>> '{}') END;
+    -- Offsets are below 16 hours: before the one and from the other on, the local date decides. A
+    -- colon comes after every digit, so that the year 10000 does not begin before the year 2000.
+    decided_below text := CASE WHEN moment < '0001-01-03' THEN ''
+        ELSE to_char(moment - interval '1 day', 'YYYY-MM-DD') END;
+    decided_from text := CASE WHEN moment >= '9999-12-30' THEN ':'
+        ELSE to_char(moment + interval '2 days', 'YYYY-MM-DD') END;
+    read text;
+BEGIN
+    IF moment IS NULL THEN
+        RETURN format('@ %s %s', operator, operand);
+    END IF;
+    -- Never compared: what has an offset with what has none, which would be an error. A form that a
+    -- value does not have makes its comparison unknown, and the next is tried.
+    read := format(
+        $condition$
+        @ like_regex ":.*[+-]" && @.datetime() %1$s "%2$s+00:00".datetime()
+        || @ like_regex "Z$" && (
+            @.datetime("YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"") %1$s "%2$s".datetime()
+            || @.datetime("YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"") %1$s "%2$s".datetime()
+            || @.datetime("YYYY-MM-DD\"T\"HH24:MI\"Z\"") %1$s "%2$s".datetime()
+        )
+        || !(@ like_regex ":.*[+-]" || @ like_regex "Z$") && (
+            @.datetime() %1$s "%2$s".datetime()
+            || @.datetime("YYYY-MM-DD\"T\"HH24:MI") %1$s "%2$s".datetime()
+        )
+        $condition$,
+        operator,
+        to_char(moment, 'YYYY-MM-DD"T"HH24:MI:SS.US')
+    );
+    RETURN CASE
+        WHEN operator IN ('>', '>=') THEN
+            format('@ >= "%s" || (@ >= "%s" && (%s))', decided_from, decided_below, read)
+        ELSE format('@ < "%s" || (@ < "%s" && (%s))', decided_below, decided_from, read)
+    END;
+END
+$_$;
+
+CREATE FUNCTION rankgres.filter_condition_v2(filter jsonb) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $_$
 DECLARE
     operators constant jsonb := '{"eq": "==", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}';
     hint constant text := 'write {"field": value}, {"field": {"eq|ne|gt|gte|lt|lte": value}}, '
-        '{"field": {"in": [values]}}, {"field": {"exists": true}}, or and/or/not of those';
+        '{"field": {"in|contains": [values]}}, {"field": {"exists": true}}, or and/or/not of those';
     conditions text [] := '{}';
     path text;
     member record;
@@ -275,7 +963,7 @@ BEGIN
                     USING ERRCODE = 'invalid_parameter_value', HINT = hint, COLUMN = 'filter';
             END IF;
             parts := ARRAY(
-                SELECT coalesce(nullif(rankgres.filter_condition_v1(value), ''), '(1 == 1)')
+                SELECT coalesce(nullif(rankgres.filter_condition_v2(value), ''), '(1 == 1)')
                 FROM jsonb_array_elements(member.value)
             );
             conditions := conditions || format(
@@ -286,14 +974,14 @@ BEGIN
         ELSIF member.key = 'not' THEN
             conditions := conditions || format(
                 '!(%s)',
-                coalesce(nullif(rankgres.filter_condition_v1(member.value), ''), '1 == 1')
+                coalesce(nullif(rankgres.filter_condition_v2(member.value), ''), '1 == 1')
             );
             CONTINUE;
         END IF;
         path := '$.' || to_jsonb(member.key)::text;
         IF jsonb_typeof(member.value) = 'array' THEN
             RAISE EXCEPTION 'filter field "%" cannot equal a list', member.key
-                USING ERRCODE = 'invalid_parameter_value', HINT = 'use {"in": [values]}',
+                USING ERRCODE = 'invalid_parameter_value', HINT = 'use {"in": [values]} for any of them, {"contains": [values]} for all',
                     COLUMN = 'filter';
         ELSIF member.value = '{}' THEN
             RAISE EXCEPTION 'filter field "%" has no operator', member.key
@@ -317,6 +1005,22 @@ BEGIN
                     'exists(%s ? (%s))',
                     path, coalesce(nullif(array_to_string(parts, ' || '), ''), '1 == 0')
                 );
+            ELSIF operation.key = 'contains' THEN
+                IF jsonb_typeof(operation.value) = 'object'
+                    OR operation.value @? 'strict $[*] ? (@.type() == "array" || @.type() == "object")' THEN
+                    RAISE EXCEPTION 'filter field "%": "contains" takes a plain value or a list of them, not %',
+                        member.key, operation.value
+                        USING ERRCODE = 'invalid_parameter_value', HINT = hint, COLUMN = 'filter';
+                END IF;
+                conditions := conditions || ARRAY(
+                    SELECT format('exists(%s ? (@ == %s))', path, value)
+                    FROM jsonb_array_elements(
+                        CASE jsonb_typeof(operation.value)
+                            WHEN 'array' THEN operation.value
+                            ELSE jsonb_build_array(operation.value)
+                        END
+                    )
+                );
             ELSIF operation.key = 'exists' THEN
                 IF jsonb_typeof(operation.value) <> 'boolean' THEN
                     RAISE EXCEPTION 'filter field "%": "exists" takes true or false, not %',
@@ -338,8 +1042,8 @@ BEGIN
                 );
             ELSIF operators ? operation.key THEN
                 conditions := conditions || format(
-                    'exists(%s ? (@ %s %s))',
-                    path, operators ->> operation.key, operation.value
+                    'exists(%s ? (%s))',
+                    path, rankgres.filter_comparison_v1(operators ->> operation.key, operation.value)
                 );
             ELSE
                 RAISE EXCEPTION 'filter field "%": unknown operator "%"', member.key, operation.key
@@ -351,14 +1055,277 @@ BEGIN
 END
 $_$;
 
-CREATE FUNCTION rankgres.filter_to_jsonpath_v1(filter jsonb) RETURNS jsonpath
+CREATE FUNCTION rankgres.filter_field_check_v1(checked_generation bigint, fields text[], parameter text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+DECLARE
+    listed_at_most constant integer := 20;
+    unknown text;
+    known text [];
+BEGIN
+    SELECT name INTO unknown
+    FROM unnest(fields) WITH ORDINALITY AS field (name, place)
+    -- Longer names are not noted.
+    WHERE octet_length(name) <= 1024 AND NOT EXISTS (
+        SELECT FROM rankgres.filter_field
+        WHERE generation_id = checked_generation AND filter_field.name = field.name
+    )
+    ORDER BY place
+    LIMIT 1;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    -- Alike: Dice's coefficient of the pairs of neighbouring characters, ends included.
+    SELECT array_agg(field.name ORDER BY field.alike DESC, field.name COLLATE "C") INTO known
+    FROM (
+        SELECT
+            name,
+            2.0 * (
+                SELECT count(*) FROM (
+                    SELECT substr('^' || lower(unknown) || '$', place, 2)
+                    FROM generate_series(1, length(unknown) + 1) AS place
+                    INTERSECT
+                    SELECT substr('^' || lower(name) || '$', place, 2)
+                    FROM generate_series(1, length(name) + 1) AS place
+                ) AS shared
+            ) / (length(unknown) + length(name) + 2) AS alike
+        FROM (
+            SELECT DISTINCT name FROM rankgres.filter_field
+            WHERE generation_id = checked_generation
+        ) AS noted
+    ) AS field;
+    IF known IS NULL THEN
+        RETURN;
+    END IF;
+    RAISE EXCEPTION 'no document has a field "%"', unknown
+        USING ERRCODE = 'invalid_parameter_value',
+            COLUMN = parameter,
+            HINT = 'known fields: '
+                || array_to_string(known[:listed_at_most], ', ')
+                || CASE WHEN cardinality(known) > listed_at_most
+                    THEN format(' and %s more', cardinality(known) - listed_at_most) ELSE '' END;
+END
+$_$;
+
+CREATE FUNCTION rankgres.filter_field_note_v1(noted_generation bigint, filters jsonb[]) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    INSERT INTO rankgres.filter_field (generation_id, name)
+    SELECT DISTINCT noted_generation, field.name
+    FROM unnest(filters) AS noted (columns)
+    CROSS JOIN LATERAL jsonb_object_keys(noted.columns) AS field (name)
+    -- Longer names do not fit into an index: filter_field_check lets them through.
+    WHERE octet_length(field.name) <= 1024 AND NOT EXISTS (
+        SELECT FROM rankgres.filter_field AS known
+        WHERE known.generation_id = noted_generation AND known.name = field.name
+    )
+$$;
+
+CREATE FUNCTION rankgres.filter_fields_v1(filter jsonb) RETURNS SETOF text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    WITH RECURSIVE part AS (
+        SELECT filter AS filter_part
+        UNION ALL
+        SELECT nested.value
+        FROM part
+        CROSS JOIN LATERAL jsonb_each(part.filter_part) AS member
+        CROSS JOIN LATERAL jsonb_array_elements(
+            CASE WHEN member.key = 'not' THEN jsonb_build_array(member.value) ELSE member.value END
+        ) AS nested
+        WHERE member.key IN ('and', 'or', 'not')
+    )
+    SELECT DISTINCT name
+    FROM part CROSS JOIN LATERAL jsonb_object_keys(part.filter_part) AS name
+    WHERE name NOT IN ('and', 'or', 'not')
+$$;
+
+CREATE FUNCTION rankgres.filter_instant_v1(operand text) RETURNS timestamp without time zone
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+    -- The casts are immutable here: the form is checked, and the offset stands in the text.
+    SELECT CASE WHEN pg_input_is_valid(complete, 'timestamptz')
+        THEN complete::timestamptz AT TIME ZONE 'UTC' END
+    FROM (
+        SELECT CASE
+            WHEN operand ~ '^\d{4}-\d\d-\d\d$' THEN operand || 'T00:00:00Z'
+            WHEN operand ~ '^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?$' THEN operand || 'Z'
+            WHEN operand ~ '^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)? ?(Z|[+-]\d\d(:?\d\d)?)$'
+                THEN operand
+        END AS complete
+    ) AS iso
+$_$;
+
+CREATE FUNCTION rankgres.filter_moment_v1(content jsonb) RETURNS double precision
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+DECLARE
+    written text;
+BEGIN
+    IF jsonb_typeof(content) = 'number' THEN
+        RETURN rankgres.filter_number_v1(content);
+    ELSIF jsonb_typeof(content) <> 'string' THEN
+        RETURN NULL;
+    END IF;
+    -- Postgres would take much more for a moment: 'tomorrow', 'infinity', or 010203.
+    written := substring(content #>> '{}' FROM
+        '^\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d(?::\d\d(?:[.]\d+)?)?(?:[Zz]|[+-]\d\d(?::?\d\d)?)?)?$');
+    IF length(written) = 10 THEN
+        written := written || ' 00:00Z';
+    ELSIF written !~ '([Zz]|[+-]\d\d(:?\d\d)?)$' THEN
+        written := written || 'Z';
+    END IF;
+    IF pg_input_is_valid(written, 'timestamptz') THEN
+        RETURN extract(EPOCH FROM written::timestamptz);
+    END IF;
+    RETURN NULL;
+END
+$_$;
+
+CREATE FUNCTION rankgres.filter_number_v1(content jsonb) RETURNS double precision
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE WHEN jsonb_typeof(content) = 'number' THEN CASE
+        WHEN abs(content::numeric) < 1e-30 THEN 0
+        ELSE greatest(-1e30, least(1e30, content::numeric))
+    END::double precision END
+$$;
+
+CREATE FUNCTION rankgres.filter_to_jsonpath_v2(searched_generation bigint, filter jsonb) RETURNS jsonpath
+    LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
 DECLARE
-    condition text := rankgres.filter_condition_v1(coalesce(filter, '{}'));
+    condition text := rankgres.filter_condition_v2(coalesce(filter, '{}'));
 BEGIN
-    RETURN CASE WHEN condition <> '' THEN condition::jsonpath END;
+    IF condition = '' THEN
+        RETURN NULL;
+    END IF;
+    PERFORM rankgres.filter_field_check_v1(
+        searched_generation, ARRAY(SELECT rankgres.filter_fields_v1(filter)), 'filter'
+    );
+    RETURN condition::jsonpath;
+END
+$$;
+
+CREATE FUNCTION rankgres.fuse_v1(lexical rankgres.ranked_chunk[], nearest rankgres.ranked_chunk[], fusion text, lexical_weight double precision, rrf_k integer) RETURNS TABLE(document_id text, score double precision, lexical_rank bigint, lexical_score double precision, vector_rank bigint, vector_score double precision, "position" integer)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    known constant text [] :=
+        '{convex,relative_score,theoretical,zscore,distribution,rrf}';
+BEGIN
+    IF fusion IS NULL OR fusion <> ALL (known) THEN
+        RAISE EXCEPTION 'fusion "%" is not known', fusion
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'fusion',
+                HINT = 'use ' || array_to_string(known[:5], ', ') || ' or rrf';
+    ELSIF lexical_weight IS NULL OR lexical_weight NOT BETWEEN 0 AND 1 THEN
+        RAISE EXCEPTION 'lexical_weight % is not between 0 and 1', lexical_weight
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'lexical_weight',
+                HINT = 'the vector stage gets the rest of 1';
+    ELSIF rrf_k IS NULL OR rrf_k < 1 THEN
+        RAISE EXCEPTION 'rrf_k is %', coalesce(rrf_k::text, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'rrf_k', HINT = 'use 1 or more';
+    END IF;
+    RETURN QUERY
+    WITH words AS MATERIALIZED (
+        SELECT * FROM rankgres.score_scale_v1(lexical, 'lexical', fusion)
+    ),
+    near AS MATERIALIZED (
+        SELECT * FROM rankgres.score_scale_v1(nearest, 'vector', fusion)
+    ),
+    -- A list that is empty tells nothing of what it lacks.
+    missing AS (
+        SELECT
+            coalesce((SELECT missing FROM words LIMIT 1), 0) AS from_words,
+            coalesce((SELECT missing FROM near LIMIT 1), 0) AS from_near
+    ),
+    fused AS (
+        SELECT
+            document_id,
+            CASE fusion
+                WHEN 'rrf' THEN
+                    coalesce(lexical_weight / (rrf_k::double precision + words.rank), 0)
+                    + coalesce((1 - lexical_weight) / (rrf_k::double precision + near.rank), 0)
+                ELSE
+                    lexical_weight * coalesce(words.scaled, missing.from_words)
+                    + (1 - lexical_weight) * coalesce(near.scaled, missing.from_near)
+            END AS score,
+            words.rank AS lexical_rank,
+            words.score AS lexical_score,
+            near.rank AS vector_rank,
+            near.score AS vector_score
+        FROM (SELECT * FROM words WHERE passage = 1) AS words
+        FULL JOIN (SELECT * FROM near WHERE passage = 1) AS near USING (document_id)
+        CROSS JOIN missing
+    ),
+    shown AS (
+        SELECT DISTINCT ON (document_id COLLATE "C") document_id, position
+        FROM words
+        FULL JOIN near USING (document_id, position)
+        CROSS JOIN missing
+        ORDER BY
+            document_id COLLATE "C",
+            -- A passage that a list has is no worse for it than one that the list lacks.
+            lexical_weight * greatest(words.scaled, missing.from_words)
+                + (1 - lexical_weight) * greatest(near.scaled, missing.from_near) DESC,
+            least(words.passage, near.passage),
+            position
+    )
+    SELECT
+        fused.document_id, fused.score, fused.lexical_rank, fused.lexical_score,
+        fused.vector_rank, fused.vector_score, shown.position
+    FROM fused JOIN shown USING (document_id)
+    ORDER BY fused.score DESC, fused.document_id COLLATE "C";
+END
+$$;
+
+CREATE FUNCTION rankgres.generation_configs_v1(searched_generation bigint, language text DEFAULT NULL::text) RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+DECLARE
+    own text;
+    automatic boolean;
+    accents text;
+    given text [];
+BEGIN
+    SELECT
+        generation.text_search_config,
+        generation.text_search_config IN ('auto', 'unaccent+auto'),
+        substring(generation.text_search_config FROM '^unaccent\+')
+    INTO STRICT own, automatic, accents
+    FROM rankgres.generation
+    WHERE generation.id = searched_generation;
+    IF automatic AND language IS NOT NULL THEN
+        own := rankgres.language_config_v1(language);
+        IF own IS NULL THEN
+            RAISE EXCEPTION 'language "%" is not known', language
+                USING ERRCODE = 'invalid_parameter_value', COLUMN = 'language',
+                    HINT = 'use a code such as de or pt-BR, or leave it out: '
+                        'then documents of every language are found';
+        END IF;
+        RETURN ARRAY[concat(accents, own)];
+    END IF;
+    given := ARRAY(
+        SELECT DISTINCT spoken.text_search_config
+        FROM rankgres.generation_language AS spoken
+        WHERE spoken.generation_id = searched_generation
+        ORDER BY spoken.text_search_config
+    );
+    RETURN CASE
+        WHEN NOT automatic THEN own || array_remove(given, own)
+        -- No document yet.
+        WHEN given = '{}' THEN ARRAY[concat(accents, 'simple')]
+        ELSE given
+    END;
 END
 $$;
 
@@ -380,6 +1347,10 @@ CREATE TABLE rankgres.generation (
     hnsw_state text DEFAULT 'absent'::text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     activated_at timestamp with time zone,
+    lexical_index text DEFAULT 'gin'::text NOT NULL,
+    recall double precision,
+    recall_k integer,
+    recall_measured_at timestamp with time zone,
     CONSTRAINT generation_bm25_b_check CHECK (((bm25_b >= (0)::double precision) AND (bm25_b <= (1)::double precision))),
     CONSTRAINT generation_bm25_k1_check CHECK ((bm25_k1 >= (0)::double precision)),
     CONSTRAINT generation_chunk_tokens_check CHECK (((chunk_tokens >= 16) AND (chunk_tokens <= 32768))),
@@ -392,7 +1363,9 @@ END))),
     CONSTRAINT generation_hnsw_ef_construction_check CHECK (((hnsw_ef_construction >= (2 * hnsw_m)) AND (hnsw_ef_construction <= 1000))),
     CONSTRAINT generation_hnsw_m_check CHECK (((hnsw_m >= 2) AND (hnsw_m <= 100))),
     CONSTRAINT generation_hnsw_state_check CHECK ((hnsw_state = ANY (ARRAY['absent'::text, 'ready'::text]))),
+    CONSTRAINT generation_lexical_index_check CHECK ((lexical_index = ANY (ARRAY['gin'::text, 'pg_textsearch'::text]))),
     CONSTRAINT generation_overlap_tokens_check CHECK (((overlap_tokens >= 0) AND (overlap_tokens <= (chunk_tokens / 2)))),
+    CONSTRAINT generation_recall_check CHECK (((recall >= (0)::double precision) AND (recall <= (1)::double precision))),
     CONSTRAINT generation_state_check CHECK ((state = ANY (ARRAY['building'::text, 'active'::text, 'retired'::text]))),
     CONSTRAINT generation_storage_type_check CHECK ((storage_type = ANY (ARRAY['halfvec'::text, 'vector'::text, 'bit'::text])))
 );
@@ -400,6 +1373,8 @@ END))),
 COMMENT ON TABLE rankgres.generation IS 'One immutable index configuration of a collection; only states and times ever change.';
 
 COMMENT ON COLUMN rankgres.generation.text_search_config IS 'Name, not regconfig: pg_upgrade refuses tables with regconfig columns.';
+
+COMMENT ON COLUMN rankgres.generation.recall IS 'Of the HNSW search against exact search, over recall_k; NULL: never measured.';
 
 CREATE FUNCTION rankgres.generation_distance_v1(generation rankgres.generation, operand text) RETURNS text
     LANGUAGE sql IMMUTABLE
@@ -468,6 +1443,436 @@ CREATE FUNCTION rankgres.generation_hnsw_order_v1(generation rankgres.generation
         ELSE rankgres.generation_distance_v1(generation, operand)
     END
 $_$;
+
+CREATE FUNCTION rankgres.generation_textsearch_index_v1(indexed_generation bigint) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+DECLARE
+    generation rankgres.generation;
+    partition constant text := 'chunk_' || indexed_generation;
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_textsearch') THEN
+        RAISE EXCEPTION 'lexical_index "pg_textsearch" needs the extension pg_textsearch here'
+            USING ERRCODE = 'invalid_parameter_value',
+                COLUMN = 'lexical_index',
+                HINT = CASE
+                    WHEN EXISTS (SELECT FROM pg_available_extensions WHERE name = 'pg_textsearch')
+                        THEN 'add it to shared_preload_libraries, restart Postgres, and run '
+                            'CREATE EXTENSION pg_textsearch in this database; or use gin'
+                    ELSE 'use gin, or install it: it exists for Postgres 17 and later'
+                END;
+    END IF;
+    SELECT * INTO STRICT generation FROM rankgres.generation WHERE id = indexed_generation;
+    IF generation.bm25_k1 NOT BETWEEN 0.1 AND 10 THEN
+        RAISE EXCEPTION 'bm25_k1 % is out of the range of pg_textsearch', generation.bm25_k1
+            USING ERRCODE = 'invalid_parameter_value',
+                COLUMN = 'bm25_k1',
+                HINT = 'use 0.1 to 10, or lexical_index => ''gin''';
+    END IF;
+    EXECUTE format(
+        'CREATE TRIGGER %I BEFORE INSERT OR UPDATE ON rankgres.%I
+        FOR EACH ROW EXECUTE FUNCTION rankgres.chunk_textsearch_v1()',
+        partition || '_textsearch',
+        partition
+    );
+    EXECUTE format('UPDATE rankgres.%I SET lexemes = lexemes', partition);
+    EXECUTE format(
+        'CREATE INDEX %I ON rankgres.%I USING bm25 (textsearch_words)
+        WITH (text_config = %L, k1 = %s, b = %s)',
+        partition || '_textsearch',
+        partition,
+        'pg_catalog.simple',
+        generation.bm25_k1,
+        generation.bm25_b
+    );
+END
+$$;
+
+CREATE FUNCTION rankgres.language_config_v1(language text) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+    WITH wanted AS (
+        SELECT split_part(replace(lower(btrim(language)), '_', '-'), '-', 1) AS code
+    ),
+    named AS (
+        SELECT wanted.code, coalesce(
+            (
+                SELECT known.config
+                FROM (VALUES
+                    ('arabic', '{ar,ara}'), ('armenian', '{hy,hye,arm}'), ('basque', '{eu,eus,baq}'),
+                    ('catalan', '{ca,cat}'), ('danish', '{da,dan}'), ('dutch', '{nl,nld,dut}'),
+                    ('english', '{en,eng}'), ('estonian', '{et,est}'), ('finnish', '{fi,fin}'),
+                    ('french', '{fr,fra,fre}'), ('german', '{de,deu,ger}'),
+                    ('greek', '{el,ell,gre}'), ('hindi', '{hi,hin}'), ('hungarian', '{hu,hun}'),
+                    ('indonesian', '{id,ind}'), ('irish', '{ga,gle}'), ('italian', '{it,ita}'),
+                    ('lithuanian', '{lt,lit}'), ('nepali', '{ne,nep}'),
+                    ('norwegian', '{no,nb,nn,nor,nob,nno}'), ('portuguese', '{pt,por}'),
+                    ('romanian', '{ro,ron,rum}'), ('russian', '{ru,rus}'), ('serbian', '{sr,srp}'),
+                    ('spanish', '{es,spa}'), ('swedish', '{sv,swe}'), ('tamil', '{ta,tam}'),
+                    ('turkish', '{tr,tur}'), ('yiddish', '{yi,yid}')
+                ) AS known (config, codes)
+                WHERE wanted.code = ANY (known.codes::text [])
+            ),
+            wanted.code
+        ) AS config
+        FROM wanted
+    )
+    SELECT CASE
+        WHEN EXISTS (
+            SELECT FROM pg_ts_config
+            WHERE cfgname = named.config AND cfgnamespace = 'pg_catalog'::regnamespace
+        ) THEN named.config
+        WHEN named.code ~ '^[a-z]{2,3}$' THEN 'simple'
+    END
+    FROM named
+$_$;
+
+CREATE FUNCTION rankgres.lexeme_correction_v1(searched_generation bigint, missing text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+DECLARE
+    last_letter constant text := U&'\+10FFFF';
+    first_letter constant text := left(missing, 1);
+    letters text [];
+    nearest text;
+    farther text;
+BEGIN
+    IF length(missing) NOT BETWEEN 4 AND 40 THEN
+        RETURN NULL;
+    END IF;
+    -- Those of the word's scripts: its letters' blocks of 128, of which Latin is known better.
+    SELECT array_agg(DISTINCT chr(code)) INTO letters
+    FROM (
+        SELECT DISTINCT ascii(letter) / 128 AS number
+        FROM string_to_table(missing, NULL) AS letter
+        ORDER BY number
+        LIMIT 3
+    ) AS block
+    CROSS JOIN LATERAL (
+        SELECT generate_series(97, 122) AS code WHERE number = 0
+        UNION ALL
+        SELECT generate_series(223, 255) WHERE number IN (0, 1)
+        UNION ALL
+        SELECT generate_series(number * 128, number * 128 + 127) WHERE number > 1
+    ) AS letter;
+
+    SELECT lexeme INTO nearest
+    FROM rankgres.query_lexemes_v2(
+        searched_generation, rankgres.edit_variants_v1(missing, letters), NULL
+    )
+    ORDER BY left(lexeme, 1) = first_letter DESC, chunk_count DESC, lexeme COLLATE "C"
+    LIMIT 1;
+    IF left(nearest, 1) = first_letter OR length(missing) < 8 THEN
+        RETURN nearest;
+    END IF;
+
+    FOR farther IN
+        SELECT counted.lexeme
+        FROM rankgres.query_lexemes_v2(
+            searched_generation,
+            ARRAY(
+                SELECT DISTINCT begun.lexeme
+                FROM unnest(
+                    rankgres.edit_variants_v1(left(missing, 4), letters) || left(missing, 4)
+                ) AS beginning
+                CROSS JOIN LATERAL (
+                    SELECT base.lexeme FROM rankgres.lexeme AS base
+                    WHERE base.generation_id = searched_generation
+                        AND base.lexeme >= beginning AND base.lexeme < beginning || last_letter
+                    UNION ALL
+                    SELECT change.lexeme FROM rankgres.lexeme_change AS change
+                    WHERE change.generation_id = searched_generation
+                        AND change.lexeme >= beginning AND change.lexeme < beginning || last_letter
+                    -- Read from the index first, and looked at then.
+                    OFFSET 0
+                ) AS begun
+                -- Quickly told: an edit brings or takes one letter at most.
+                WHERE length(begun.lexeme) BETWEEN length(missing) - 2 AND length(missing) + 2
+                    AND length(translate(begun.lexeme, missing, '')) <= 2
+                    AND length(translate(missing, begun.lexeme, '')) <= 2
+            ),
+            NULL
+        ) AS counted
+        ORDER BY
+            left(counted.lexeme, 1) = first_letter DESC,
+            counted.chunk_count DESC,
+            counted.lexeme COLLATE "C"
+    LOOP
+        -- At one edit stands none with this first letter; with another, it is nearer.
+        CONTINUE WHEN nearest IS NOT NULL AND left(farther, 1) <> first_letter;
+        IF rankgres.edit_distance_v1(missing, farther, 2) <= 2 THEN
+            RETURN farther;
+        END IF;
+    END LOOP;
+    RETURN nearest;
+END
+$$;
+
+CREATE FUNCTION rankgres.lexemes_bounded_v1(text_search_config regconfig, words text) RETURNS tsvector
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+DECLARE
+    found tsvector;
+BEGIN
+    LOOP
+        BEGIN
+            found := to_tsvector(text_search_config, words);
+            -- A tsvector holds 1 MB, and a heading as large may come to it.
+            IF pg_column_size(found) <= 480 * 1024 THEN
+                RETURN found;
+            END IF;
+        EXCEPTION WHEN program_limit_exceeded THEN
+            -- Half of it is tried next.
+        END;
+        words := left(words, length(words) / 2);
+    END LOOP;
+END
+$$;
+
+CREATE FUNCTION rankgres.lexemes_v1(text_search_config text, content text) RETURNS tsvector
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT CASE
+        -- Lexemes with positions take at most four times the bytes of their text.
+        WHEN octet_length(content) > 65536 THEN
+            rankgres.lexemes_bounded_v1(
+                replace(text_search_config, 'unaccent+', '')::regconfig,
+                rankgres.lexemes_words_v1(content, text_search_config LIKE 'unaccent+%')
+            )
+        -- ASCII needs no more than this, and most text is that; as in lexemes_words.
+        WHEN octet_length(content) = length(content) THEN
+            to_tsvector(
+                replace(text_search_config, 'unaccent+', '')::regconfig,
+                replace(replace(regexp_replace(
+                    content, '(?<=[a-zA-Z_])[./](?=[a-zA-Z_])|(?<![a-zA-Z0-9_:/<])/(?=[a-zA-Z_])', ' ', 'g'
+                ), '<', ' '), '>', ' ')
+            )
+        ELSE
+            to_tsvector(
+                replace(text_search_config, 'unaccent+', '')::regconfig,
+                rankgres.lexemes_words_v1(content, text_search_config LIKE 'unaccent+%')
+            )
+    END
+$$;
+
+CREATE FUNCTION rankgres.lexemes_words_v1(content text, strip_accents boolean) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+DECLARE
+    punctuation constant text :=
+        -- Latin-1 (not ª, ², ³, µ, ¹, º, ¼, ½, ¾), Greek, Armenian, Hebrew, Arabic, Indic, Tibetan
+        '[<>\u00a0-\u00a9\u00ab\u00ac\u00ae-\u00b1\u00b4\u00b6-\u00b8\u00bb\u00bf\u00d7\u00f7'
+        '\u037e\u0387\u055a-\u055f\u0589\u058a\u05be\u05c0\u05c3\u05f3\u05f4\u060c\u061b\u061e\u061f'
+        '\u066a-\u066d\u06d4\u0964\u0965\u0df4\u0e3f\u0e4f\u0e5a\u0e5b\u0f04-\u0f14\u104a-\u104f'
+        '\u1361-\u1368\u17d4-\u17d6\u17d8-\u17da'
+        -- general punctuation, currencies, signs, arrows to symbols, CJK, private use, emoji
+        '\u2000-\u206f\u20a0-\u20cf\u2117\u2120-\u2122\u2190-\u2bff\u2e00-\u2e7f'
+        '\u3000-\u3004\u3008-\u3020\u3030\u303d-\u303f\u30a0\u30fb\ue000-\uf8ff\ufe00-\ufe6f\ufeff'
+        '\uff61-\uff65\ufff9-\uffff\U0001f000-\U0001faff]';
+    -- All but ASCII, common Latin, Greek, Cyrillic, Hebrew and Arabic letters, kana, Han and Hangul:
+    -- what NFKC may change.
+    abnormal constant text :=
+        '[^\u0001-\u007f\u00c0-\u0131\u0134-\u013e\u0141-\u0148\u014a-\u017e\u0386-\u03ce'
+        '\u0400-\u0481\u048a-\u052f\u05d0-\u05ea\u0620-\u064a\u0660-\u0669\u0671-\u0674'
+        '\u0679-\u06d3\u3005-\u3007\u3041-\u3096\u309d\u309e\u30a1-\u30fa\u30fc-\u30fe'
+        '\u3105-\u312f\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3]';
+    -- A letter that begins a unit of a pair; the marks that may follow it.
+    letter constant text :=
+        '\u3005-\u3007\u3021-\u3029\u3031-\u3035\u303b\u3041-\u3096\u309d-\u309f\u30a1-\u30fa'
+        '\u30fc-\u30ff\u3105-\u312f\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff'
+        '\U00020000-\U0003ffff\u1100-\u11ff\u3131-\u318e\ua960-\ua97c\uac00-\ud7a3'
+        '\u0e01-\u0e30\u0e32\u0e33\u0e40-\u0e46\u0e81-\u0eb0\u0eb2\u0eb3\u0ebd-\u0ec6\u0edc-\u0edf'
+        '\u1780-\u17b3\u17d7\u17dc\u1000-\u102a\u103f\u1050-\u1055\u105a-\u105d\u1061\u1065\u1066'
+        '\u106e-\u1070\u1075-\u1081\u108e';
+    mark constant text :=
+        '\u3099\u309a\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb4-\u0ebc\u0ec8-\u0ece\u17b4-\u17d3'
+        '\u102b-\u103e\u1056-\u1059\u105e-\u1060\u1062-\u1064\u1067-\u106d\u1071-\u1074\u1082-\u108d';
+BEGIN
+    IF octet_length(content) = length(content) THEN
+        RETURN replace(replace(regexp_replace(
+            content, '(?<=[a-zA-Z_])[./](?=[a-zA-Z_])|(?<![a-zA-Z0-9_:/<])/(?=[a-zA-Z_])', ' ', 'g'
+        ), '<', ' '), '>', ' ');
+    END IF;
+    -- An apostrophe as typed; a soft hyphen is no character of its word.
+    content := replace(replace(content, U&'\2019', ''''), U&'\00AD', '');
+    content := regexp_replace(
+        content,
+        '(?<=[a-zA-Z_\u00c0-\uffff])[./](?=[a-zA-Z_\u00c0-\uffff])'
+        '|(?<![a-zA-Z0-9_:/<\u00c0-\uffff])/(?=[a-zA-Z_\u00c0-\uffff])|' || punctuation,
+        ' ', 'g'
+    );
+    -- Most text is normal, and the look costs a tenth of normalising it.
+    IF content ~ abnormal THEN
+        -- NFKC takes am of Thai and Lao apart, which everybody types as one letter.
+        content := replace(replace(
+            normalize(content, NFKC), U&'\0E4D\0E32', U&'\0E33'), U&'\0ECD\0EB2', U&'\0EB3');
+    END IF;
+    IF strip_accents THEN
+        content := normalize(
+            regexp_replace(normalize(content, NFD), '(?<![Ии])[\u0300-\u036f]', '', 'g'), NFC
+        );
+        -- These letters have no accent that could be taken away.
+        content := replace(replace(replace(replace(replace(replace(replace(
+            translate(content, 'ØøŁłĐđÐðĦħĿŀŦŧı', 'OoLlDdDdHhLlTti'),
+            'ß', 'ss'), 'ẞ', 'SS'), 'æ', 'ae'), 'Æ', 'AE'), 'œ', 'oe'), 'Œ', 'OE'), 'þ', 'th');
+    END IF;
+    IF content ~ ('[' || letter || ']') THEN
+        -- Apart from words of other scripts beside them.
+        content := regexp_replace(content, '[' || letter || mark || ']+', ' \& ', 'g');
+        -- A unit between two others is the second of one pair and the first of the next.
+        content := regexp_replace(
+            content,
+            '(?<=[' || letter || mark || '])[' || letter || '][' || mark || ']*(?=[' || letter || '])',
+            '\& \&',
+            'g'
+        );
+    END IF;
+    RETURN content;
+END
+$$;
+
+CREATE FUNCTION rankgres.lexical_promise_v1(terms tsquery[], weights double precision[], threshold double precision) RETURNS tsquery[]
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+DECLARE
+    -- Sums of the same weights in another order differ by less.
+    rounding constant double precision := 1e-9;
+    left_over double precision := (SELECT coalesce(sum(weight), 0) FROM unnest(weights) AS weight);
+    branches tsquery [] := '{}';
+    deeper tsquery [];
+    others tsquery;
+BEGIN
+    FOR place IN 1..cardinality(terms) LOOP
+        EXIT WHEN left_over < threshold - rounding;
+        left_over := left_over - weights[place];
+        IF weights[place] >= threshold - rounding THEN
+            branches := branches || terms[place];
+            CONTINUE;
+        END IF;
+        deeper := rankgres.lexical_promise_v1(
+            terms[place + 1:], weights[place + 1:], threshold - weights[place]
+        );
+        CONTINUE WHEN deeper = '{}';
+        others := deeper[1];
+        FOR branch IN 2..cardinality(deeper) LOOP
+            others := others || deeper[branch];
+        END LOOP;
+        branches := branches || (terms[place] && others);
+    END LOOP;
+    RETURN branches;
+END
+$$;
+
+CREATE FUNCTION rankgres.lexical_rungs_v1(weights double precision[], counts double precision[], chunk_total double precision, wanted double precision) RETURNS TABLE(threshold double precision, unseen double precision, expected double precision)
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    -- Bit place - 1 of mask says whether a term is in the set.
+    WITH term_set AS (
+        SELECT promise.promised, chunk_total * promise.share AS expected
+        FROM generate_series(1, (1 << cardinality(weights)) - 1) AS mask
+        CROSS JOIN LATERAL (
+            SELECT
+                sum(weights[place]) FILTER (WHERE mask >> (place - 1) & 1 = 1) AS promised,
+                exp(sum(ln(greatest(1e-12, CASE mask >> (place - 1) & 1
+                    WHEN 1 THEN counts[place] / chunk_total
+                    ELSE 1 - counts[place] / chunk_total
+                END)))) AS share
+            FROM generate_series(1, cardinality(weights)) AS place
+        ) AS promise
+    ),
+    cumulated AS (
+        SELECT
+            promised AS threshold,
+            lead(promised, 1, 0::double precision) OVER (ORDER BY promised DESC) AS unseen,
+            sum(expected) OVER (ORDER BY promised DESC ROWS UNBOUNDED PRECEDING) AS expected
+        FROM term_set
+    ),
+    stepped AS (
+        SELECT
+            *,
+            CASE
+                WHEN unseen = 0 THEN 1000
+                ELSE floor(log(1.5, greatest(expected / wanted, 1e-9)::numeric))
+            END AS step
+        FROM cumulated
+    )
+    SELECT DISTINCT ON (step) threshold, unseen, expected
+    FROM stepped
+    WHERE step >= 0
+    ORDER BY step, threshold DESC
+$$;
+
+CREATE FUNCTION rankgres.lexical_score_v1(term_count integer, headings_weighted boolean) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+    SELECT '($4 + 1) * (' || string_agg(
+        format(
+            CASE WHEN headings_weighted THEN
+                '($2)[%1$s] * (1 - saturation / (saturation
+                    + floor(0.6079271018540267 / (1 - ts_rank(''{1,1,1,1}'', lexemes, ($1)[%1$s])))
+                    + ($6 - 1) * floor(0.6079271018540267
+                        / (1 - ts_rank(''{0,0,0,1}'', lexemes, ($1)[%1$s])))))'
+            ELSE
+                '($2)[%1$s] * (1 - saturation / (saturation
+                    + floor(0.6079271018540267 / (1 - ts_rank(''{1,1,1,1}'', lexemes, ($1)[%1$s])))))'
+            END,
+            place
+        ),
+        ' + '
+    ) || ')'
+    FROM generate_series(1, term_count) AS place
+$_$;
+
+CREATE FUNCTION rankgres.lexical_statistics_v1(searched_generation bigint, OUT chunk_total double precision, OUT mean_length double precision) RETURNS record
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    SELECT
+        nullif(sum(total.chunk_count), 0),
+        sum(total.lexical_length)::double precision / nullif(sum(total.chunk_count), 0)
+    FROM (
+        SELECT chunk_count, lexical_length FROM rankgres.chunk_total
+        WHERE generation_id = searched_generation
+        UNION ALL
+        SELECT chunk_count, lexical_length FROM rankgres.chunk_total_change
+        WHERE generation_id = searched_generation
+    ) AS total
+$$;
+
+CREATE FUNCTION rankgres.lexical_terms_v1(searched_generation bigint, parsed rankgres.parsed_query, chunk_total double precision, OUT terms tsquery[], OUT weights double precision[], OUT counts double precision[], OUT cut boolean) RETURNS record
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    SELECT
+        array_agg(wanted.term ORDER BY wanted.place) FILTER (WHERE wanted.place <= 64),
+        array_agg(
+            wanted.query_frequency
+            * ln(1 + (chunk_total - wanted.found_in + 0.5) / (wanted.found_in + 0.5))
+            ORDER BY wanted.place
+        ) FILTER (WHERE wanted.place <= 64),
+        array_agg(wanted.found_in ORDER BY wanted.place) FILTER (WHERE wanted.place <= 64),
+        count(*) > 64
+    FROM (
+        SELECT
+            lexeme.term,
+            lexeme.query_frequency,
+            -- A worker may have counted chunks that this session does not see yet.
+            least(lexeme.chunk_count, chunk_total) AS found_in,
+            lexeme.place
+        FROM rankgres.query_lexemes_v2(
+            searched_generation, parsed.lexemes, parsed.frequencies
+        ) WITH ORDINALITY AS lexeme (lexeme, query_frequency, chunk_count, term, place)
+    ) AS wanted
+$$;
 
 CREATE FUNCTION rankgres.milliseconds_v1(earlier timestamp with time zone, later timestamp with time zone) RETURNS numeric
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -603,18 +2008,191 @@ CREATE FUNCTION rankgres.outbox_release_v1(leased_generation bigint, held_lease 
     WHERE generation_id = leased_generation AND outbox.document_id = held.document_id
 $$;
 
-CREATE FUNCTION rankgres.query_lexemes_v1(searched_generation bigint, text_search_config text, query text) RETURNS TABLE(lexeme text, query_frequency integer, chunk_count bigint, term tsquery)
+CREATE FUNCTION rankgres.parameter_number_v1(parameter text, given jsonb, name text, fallback double precision, least_value double precision, greatest_value double precision) RETURNS double precision
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+BEGIN
+    IF coalesce(given -> name, 'null') = 'null' THEN
+        RETURN fallback;
+    ELSIF jsonb_typeof(given -> name) <> 'number'
+        OR (given -> name)::numeric NOT BETWEEN least_value::numeric AND greatest_value::numeric THEN
+        RAISE EXCEPTION '% has "%" %', parameter, name, given -> name
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = parameter,
+                HINT = format('use a number from %s to %s', least_value, greatest_value);
+    END IF;
+    RETURN (given -> name)::numeric;
+END
+$$;
+
+CREATE FUNCTION rankgres.parameter_object_v1(parameter text, given jsonb, known text[], shapes text[]) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+DECLARE
+    wrong text;
+    mend text := 'known are ' || array_to_string(known, ', ');
+BEGIN
+    IF jsonb_typeof(given) IS DISTINCT FROM 'object' THEN
+        wrong := format('takes an object, not %s', coalesce(given::text, 'NULL'));
+        mend := format('write {"field": name}; %s', mend);
+    ELSIF EXISTS (SELECT FROM jsonb_object_keys(given) AS name WHERE name <> ALL (known)) THEN
+        wrong := format(
+            'does not know %s',
+            (
+                SELECT string_agg(format('"%s"', name), ', ' ORDER BY name)
+                FROM jsonb_object_keys(given) AS name
+                WHERE name <> ALL (known)
+            )
+        );
+    ELSIF jsonb_typeof(given -> 'field') IS DISTINCT FROM 'string' THEN
+        wrong := 'names no field';
+        mend := format('write {"field": name}; %s', mend);
+    ELSIF coalesce(given ->> 'shape', shapes[1]) <> ALL (shapes) THEN
+        wrong := format('has the unknown shape "%s"', given ->> 'shape');
+        mend := 'use ' || array_to_string(shapes, ', ');
+    END IF;
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION '% %', parameter, wrong
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = parameter, HINT = mend;
+    END IF;
+END
+$$;
+
+CREATE FUNCTION rankgres.parameter_seconds_v1(parameter text, given jsonb, name text, fallback double precision, least_value double precision) RETURNS double precision
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+DECLARE
+    -- Longer than there are dates, shorter than what sums of seconds stand.
+    greatest_value constant double precision := 1e13;
+    seconds double precision;
+BEGIN
+    IF coalesce(given -> name, 'null') = 'null' AND fallback IS NOT NULL THEN
+        RETURN fallback;
+    ELSIF jsonb_typeof(given -> name) = 'number' THEN
+        seconds := rankgres.filter_number_v1(given -> name);
+    ELSIF jsonb_typeof(given -> name) = 'string' AND pg_input_is_valid(given ->> name, 'interval') THEN
+        seconds := extract(EPOCH FROM (given ->> name)::interval);
+    END IF;
+    IF seconds BETWEEN least_value AND greatest_value THEN
+        RETURN seconds;
+    END IF;
+    RAISE EXCEPTION '% has "%" %', parameter, name, coalesce(given -> name, 'null')
+        USING ERRCODE = 'invalid_parameter_value', COLUMN = parameter,
+            HINT = 'use a length of time like "30 days", or a number of seconds'
+                || CASE WHEN least_value > 0 THEN ' over 0' ELSE '' END;
+END
+$$;
+
+CREATE FUNCTION rankgres.query_correct_v1(searched_generation bigint, parsed rankgres.parsed_query) RETURNS TABLE(corrected rankgres.parsed_query, corrections jsonb)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+DECLARE
+    max_looked_at constant integer := 50;
+    max_corrected constant integer := 5;
+    standing text [] := ARRAY(
+        SELECT lexeme
+        FROM rankgres.query_lexemes_v2(searched_generation, parsed.lexemes, parsed.frequencies)
+    );
+    all_standing tsvector;
+    wrong text [];
+    mended text [];
+BEGIN
+    corrected := parsed;
+    corrections := '{}';
+    IF cardinality(standing) < cardinality(parsed.lexemes) THEN
+        all_standing := array_to_tsvector(standing);
+        WITH hopeless AS MATERIALIZED (
+            SELECT clause
+            FROM unnest(parsed.clauses) AS clause
+            WHERE NOT all_standing @@ clause AND parsed.condition @> clause IS NOT TRUE
+        ),
+        absent AS MATERIALIZED (
+            SELECT
+                lexeme,
+                min(place) AS place,
+                ('''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || '''')::tsquery AS term
+            FROM (
+                SELECT lexeme, place
+                FROM unnest(parsed.lexemes) WITH ORDINALITY AS asked (lexeme, place)
+                UNION ALL
+                SELECT lexeme, NULL FROM unnest(standing) AS found (lexeme)
+            ) AS either
+            WHERE length(lexeme) >= 4 AND lexeme !~ '[[:digit:][:punct:][:space:]]'
+            GROUP BY lexeme
+            HAVING count(*) = count(place)
+            ORDER BY 2
+            LIMIT max_looked_at
+        ),
+        missing AS (
+            SELECT lexeme, place
+            FROM absent
+            WHERE EXISTS (SELECT FROM hopeless WHERE hopeless.clause @> absent.term)
+            ORDER BY place
+            LIMIT max_corrected
+        )
+        SELECT array_agg(found.wrong), array_agg(found.mended)
+        INTO wrong, mended
+        FROM (
+            SELECT
+                missing.lexeme AS wrong,
+                rankgres.lexeme_correction_v1(searched_generation, missing.lexeme) AS mended
+            FROM missing
+            ORDER BY missing.place
+        ) AS found
+        WHERE found.mended IS NOT NULL;
+    END IF;
+
+    IF wrong IS NOT NULL THEN
+        SELECT jsonb_object_agg(pair.wrong, pair.mended) INTO corrections
+        FROM unnest(wrong, mended) AS pair (wrong, mended);
+        SELECT
+            array_agg(put_right.lexeme ORDER BY put_right.place),
+            array_agg(put_right.frequency ORDER BY put_right.place)
+        INTO corrected.lexemes, corrected.frequencies
+        FROM (
+            SELECT
+                coalesce(mended[array_position(wrong, asked.lexeme)], asked.lexeme) AS lexeme,
+                least(sum(asked.frequency), 255)::integer AS frequency,
+                min(asked.place) AS place
+            FROM unnest(parsed.lexemes, parsed.frequencies) WITH ORDINALITY
+                AS asked (lexeme, frequency, place)
+            GROUP BY 1
+        ) AS put_right;
+        FOR place IN 1..cardinality(wrong) LOOP
+            SELECT array_agg(ts_rewrite(
+                clause,
+                ('''' || wrong[place] || '''')::tsquery,
+                (
+                    '''' || wrong[place] || '''|'''
+                    || replace(replace(mended[place], '\', '\\'), '''', '''''') || ''''
+                )::tsquery
+            ) ORDER BY number)
+            INTO corrected.clauses
+            FROM unnest(corrected.clauses) WITH ORDINALITY AS asked (clause, number);
+        END LOOP;
+    END IF;
+    RETURN NEXT;
+END
+$$;
+
+CREATE FUNCTION rankgres.query_lexemes_v2(searched_generation bigint, lexemes text[], frequencies integer[]) RETURNS TABLE(lexeme text, query_frequency integer, chunk_count bigint, term tsquery)
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
-    WITH wanted AS (
-        SELECT entry.lexeme, coalesce(cardinality(entry.positions), 1) AS query_frequency
-        FROM unnest(to_tsvector(text_search_config::regconfig, query)) AS entry
-    ),
-    counted AS (
+    SELECT
+        counted.lexeme,
+        counted.query_frequency,
+        counted.chunk_count,
+        ('''' || replace(replace(counted.lexeme, '\', '\\'), '''', '''''') || '''')::tsquery
+    FROM (
         SELECT
             wanted.lexeme,
             wanted.query_frequency,
+            -- A bigint: the sum of integers is one, and what the base holds as well.
             coalesce((
                 SELECT base.chunk_count FROM rankgres.lexeme AS base
                 WHERE base.generation_id = searched_generation AND base.lexeme = wanted.lexeme
@@ -622,79 +2200,630 @@ CREATE FUNCTION rankgres.query_lexemes_v1(searched_generation bigint, text_searc
                 SELECT sum(change.chunk_count) FROM rankgres.lexeme_change AS change
                 WHERE change.generation_id = searched_generation AND change.lexeme = wanted.lexeme
             ), 0) AS chunk_count
-        FROM wanted
+        FROM unnest(lexemes, frequencies) AS wanted (lexeme, query_frequency)
+        -- Keeps the counts from being looked up once more for the condition and the order.
+        OFFSET 0
+    ) AS counted
+    WHERE counted.chunk_count > 0
+    ORDER BY counted.chunk_count, counted.lexeme COLLATE "C"
+$$;
+
+CREATE FUNCTION rankgres.query_match_v1(match text, clause_count integer) RETURNS integer
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+DECLARE
+    wanted numeric;
+BEGIN
+    IF match IS NULL OR match !~ '^(any|all|\d{1,6}|\d{1,3}%)$' THEN
+        RAISE EXCEPTION 'match "%" is not understood', coalesce(match, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'match',
+                HINT = 'use any, all, a number of words such as 3, or a share such as 75%';
+    END IF;
+    wanted := CASE
+        WHEN match = 'any' THEN 1
+        WHEN match = 'all' THEN clause_count
+        WHEN match LIKE '%\%' THEN floor(clause_count * rtrim(match, '%')::numeric / 100)
+        ELSE match::numeric
+    END;
+    RETURN greatest(1, least(wanted, clause_count));
+END
+$_$;
+
+CREATE FUNCTION rankgres.query_parse_v1(searched_generation bigint, query text, language text DEFAULT NULL::text) RETURNS rankgres.parsed_query
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+DECLARE
+    max_characters constant integer := 65536;
+    max_conditions constant integer := 255;
+    max_words_around_phrases constant integer := 8;
+    configs text [] := rankgres.generation_configs_v1(searched_generation, language);
+    -- Every word that scores, and the clause that it is an alternative of; NULL: a phrase's word.
+    words text [];
+    clause_numbers bigint [];
+    phrases tsquery [];
+    parsed rankgres.parsed_query;
+BEGIN
+    query := left(query, max_characters);
+    IF regexp_count(regexp_replace(query, '["“][^"”]*["”]', ' ', 'g'), '\S+') > max_words_around_phrases
+        AND query !~ '(^|\s)-[^\s-]|(heading|title|text):\S|\sOR\s' THEN
+        query := translate(query, '"“”„', '    ');
+    END IF;
+    IF query !~ '["\u201c-\u201e\u00a0\u3000]|(?:^|\s)-|\mOR\M'
+        AND query !~* '(?:heading|title|text):'
+    THEN
+        words := string_to_array(rankgres.query_words_v1(query), ' ');
+        SELECT array_agg(place) INTO clause_numbers
+        FROM generate_series(1, cardinality(words)) AS place;
+    ELSE
+        WITH token AS MATERIALIZED (
+            SELECT
+                token.*,
+                NOT token.excluded AND bool_or(token.quoted OR token.field IS NOT NULL)
+                    OVER (PARTITION BY token.clause) AS required,
+                count(*) OVER (PARTITION BY token.clause) = 1 AS alone
+            FROM rankgres.query_tokens_v1(query) AS token
+        ),
+        word AS (
+            SELECT
+                word.word,
+                CASE
+                    WHEN token.required THEN NULL
+                    -- Of a script without blanks every pair of letters is a word.
+                    WHEN token.alone THEN row_number() OVER ()
+                    ELSE -token.clause
+                END AS clause_number
+            FROM token
+            CROSS JOIN LATERAL
+                string_to_table(rankgres.query_words_v1(token.words), ' ') AS word (word)
+            WHERE NOT token.excluded
+        ),
+        term AS (
+            SELECT
+                asked.clause,
+                asked.excluded,
+                string_agg(found.phrase::text, '|') AS alternatives,
+                bool_and(found.everywhere) AS everywhere
+            FROM (
+                SELECT * FROM token
+                WHERE token.required OR token.excluded
+                ORDER BY token.clause
+                LIMIT max_conditions
+            ) AS asked
+            CROSS JOIN LATERAL rankgres.query_phrase_v1(
+                configs,
+                asked.words,
+                CASE asked.field WHEN 'text' THEN 'D' WHEN 'heading' THEN 'A' WHEN 'title' THEN 'A'
+                    ELSE '' END
+            ) AS found
+            GROUP BY asked.clause, asked.excluded
+        )
+        SELECT
+            (SELECT array_agg(word.word) FROM word),
+            (SELECT array_agg(word.clause_number) FROM word),
+            array_agg(DISTINCT term.alternatives::tsquery) FILTER (WHERE NOT term.excluded),
+            -- Under a configuration that leaves nothing of it, nothing can be asked.
+            string_agg(
+                DISTINCT CASE WHEN term.excluded THEN '!' ELSE '' END || '(' || term.alternatives || ')',
+                '&'
+            ) FILTER (WHERE term.excluded OR term.everywhere)::tsquery
+        INTO words, clause_numbers, phrases, parsed.condition
+        FROM term
+        WHERE term.alternatives IS NOT NULL;
+    END IF;
+
+    -- Without a join: of 5,000 words it would be a slow one, in a plan made for any number.
+    WITH word AS MATERIALIZED (
+        SELECT
+            word,
+            CASE WHEN word ~ '[^-]-[^-]' THEN rankgres.query_unhyphenated_v1(word) ELSE word END
+                AS unhyphenated,
+            count(*) AS times,
+            min(place) AS place,
+            array_agg(clause) FILTER (WHERE clause IS NOT NULL) AS clauses
+        FROM unnest(words, clause_numbers) WITH ORDINALITY AS said (word, clause, place)
+        WHERE word <> ''
+        GROUP BY word
+    ),
+    analysed AS MATERIALIZED (
+        SELECT
+            word.*,
+            config.number,
+            rankgres.lexemes_v1(config.name, word.word) AS lexemes,
+            CASE WHEN word.unhyphenated <> word.word
+                THEN rankgres.lexemes_v1(config.name, word.unhyphenated) END AS unhyphenated_lexemes
+        FROM word
+        CROSS JOIN unnest(configs) WITH ORDINALITY AS config (name, number)
+    ),
+    -- The configuration of the query's language, where stop words tell it.
+    spoken AS (
+        SELECT max(number) AS number
+        FROM (
+            SELECT number, rank() OVER (ORDER BY count(*) DESC) AS rank
+            FROM (
+                SELECT
+                    number,
+                    length(lexemes) = 0
+                        AND max(length(lexemes)) OVER (PARTITION BY word) > 0 AS stop_word
+                FROM analysed
+                WHERE cardinality(configs) > 1
+            ) AS compared
+            WHERE stop_word
+            GROUP BY number
+            HAVING count(*) >= 2
+        ) AS told
+        WHERE rank = 1
+        HAVING count(*) = 1
+    ),
+    weighed AS (
+        SELECT
+            analysed.*,
+            bool_or(length(lexemes) = 0 AND number = (SELECT spoken.number FROM spoken))
+                OVER (PARTITION BY word) IS TRUE AS of_no_weight
+        FROM analysed
+    ),
+    counted AS (
+        SELECT
+            entry.lexeme,
+            weighed.number,
+            sum(weighed.times * cardinality(entry.positions)) AS frequency,
+            min(weighed.place) AS place,
+            bool_and(weighed.of_no_weight) AS of_no_weight
+        FROM weighed CROSS JOIN LATERAL unnest(weighed.lexemes) AS entry
+        GROUP BY entry.lexeme, weighed.number
+    ),
+    scored AS (
+        SELECT
+            lexeme,
+            -- A tsvector keeps as many.
+            least(max(frequency), 255)::integer AS frequency,
+            min(place) AS place
+        FROM counted
+        WHERE NOT of_no_weight OR (SELECT bool_and(of_no_weight) FROM counted)
+        GROUP BY lexeme
+    ),
+    slot AS (
+        SELECT
+            analysed.word,
+            analysed.number,
+            analysed.clauses,
+            string_agg(
+                '''' || replace(replace(entry.lexeme, '\', '\\'), '''', '''''') || '''', '|'
+                ORDER BY entry.lexeme COLLATE "C"
+            ) AS alternatives
+        FROM analysed
+        CROSS JOIN LATERAL
+            unnest(coalesce(analysed.unhyphenated_lexemes, analysed.lexemes)) AS entry
+        CROSS JOIN LATERAL unnest(entry.positions) AS "position"
+        WHERE analysed.clauses IS NOT NULL
+        GROUP BY analysed.word, analysed.number, analysed.clauses, "position"
+    ),
+    -- What one configuration leaves nothing of cannot be asked of its documents.
+    term AS (
+        SELECT clauses, string_agg(DISTINCT slots, '|') AS term
+        FROM (
+            SELECT
+                word,
+                clauses,
+                '(' || string_agg(DISTINCT '(' || alternatives || ')', '&') || ')' AS slots
+            FROM slot
+            GROUP BY word, clauses, number
+        ) AS in_one
+        GROUP BY word, clauses
+        HAVING count(*) = cardinality(configs)
+    ),
+    clause AS (
+        SELECT string_agg(DISTINCT term.term, '|')::tsquery AS clause
+        FROM term CROSS JOIN LATERAL unnest(term.clauses) AS member (clause)
+        GROUP BY member.clause
+        UNION
+        SELECT unnest(phrases)
     )
     SELECT
-        counted.lexeme,
-        counted.query_frequency,
-        counted.chunk_count,
-        ('''' || replace(replace(counted.lexeme, '\', '\\'), '''', '''''') || '''')::tsquery
-    FROM counted
-    WHERE counted.chunk_count > 0
-    ORDER BY counted.chunk_count, counted.lexeme
+        coalesce((SELECT array_agg(lexeme ORDER BY place, lexeme COLLATE "C") FROM scored), '{}'),
+        coalesce((SELECT array_agg(frequency ORDER BY place, lexeme COLLATE "C") FROM scored), '{}'),
+        coalesce((SELECT array_agg(clause ORDER BY clause) FROM clause), '{}')
+    INTO parsed.lexemes, parsed.frequencies, parsed.clauses;
+    RETURN parsed;
+END
 $$;
 
-CREATE FUNCTION rankgres.search_candidates(collection text, query text, query_embedding public.vector DEFAULT NULL::public.vector, candidates integer DEFAULT 100, filter jsonb DEFAULT NULL::jsonb, mode text DEFAULT 'hybrid'::text, fusion text DEFAULT 'convex'::text, lexical_weight double precision DEFAULT 0.5, rrf_k integer DEFAULT 60, stage_candidates integer DEFAULT 100, passages integer DEFAULT 1, posting_budget integer DEFAULT 20000, ef_search integer DEFAULT NULL::integer) RETURNS TABLE(rank bigint, passage bigint, document_id text, "position" integer, heading text, text text, start_offset integer, end_offset integer, metadata jsonb, score double precision, lexical_rank bigint, lexical_score double precision, vector_rank bigint, vector_score double precision)
-    LANGUAGE sql
+CREATE FUNCTION rankgres.query_phrase_v1(configs text[], words text, label text DEFAULT ''::text, OUT phrase tsquery, OUT everywhere boolean) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
-    SELECT * FROM rankgres.search_candidates_v1(
-        collection, query, query_embedding, candidates, filter, mode, fusion, lexical_weight, rrf_k,
-        stage_candidates, passages, posting_budget, ef_search
+#variable_conflict use_column
+BEGIN
+    WITH entry AS (
+        SELECT config.place AS config, entry.lexeme, "position"
+        FROM unnest(configs) WITH ORDINALITY AS config (name, place)
+        CROSS JOIN LATERAL unnest(
+            rankgres.lexemes_v1(config.name, rankgres.query_unhyphenated_v1(words))
+        ) AS entry
+        CROSS JOIN LATERAL unnest(entry.positions) AS "position"
+    ),
+    -- What a dictionary gives for one word are alternatives.
+    slot AS (
+        SELECT
+            config,
+            "position",
+            lag("position") OVER (PARTITION BY config ORDER BY "position") AS before,
+            row_number() OVER (PARTITION BY config ORDER BY "position") AS place,
+            '(' || string_agg(
+                '''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || ''''
+                    || coalesce(':' || nullif(label, ''), ''),
+                '|' ORDER BY lexeme COLLATE "C"
+            ) || ')' AS alternatives
+        FROM entry
+        GROUP BY config, "position"
+    ),
+    in_order AS (
+        SELECT
+            config,
+            string_agg(
+                coalesce('<' || ("position" - before) || '>', '') || alternatives,
+                '' ORDER BY place
+            ) AS slots
+        FROM slot
+        WHERE place <= 255
+        GROUP BY config
+    )
+    SELECT
+        string_agg(DISTINCT '(' || slots || ')', '|')::tsquery,
+        count(*) = cardinality(configs)
+    INTO phrase, everywhere
+    FROM in_order;
+END
+$$;
+
+CREATE FUNCTION rankgres.query_tokens_v1(query text) RETURNS TABLE(clause bigint, excluded boolean, field text, quoted boolean, words text)
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    WITH matched AS (
+        SELECT
+            found.place,
+            found.part[1] IS NOT NULL AS excluded,
+            lower(found.part[2]) AS field,
+            found.part[3] IS NOT NULL AS quoted,
+            coalesce(found.part[3], found.part[4]) AS words
+        FROM regexp_matches(
+            -- Typed quotes and blanks are those of the keyboard.
+            translate(query, U&'\201C\201D\201E\00A0\3000', '"""  '),
+            '((?<!\S)-(?!-))?(?:(heading|title|text):(?=[^\s]))?(?:"([^"]*)"|([^\s"]+"*))',
+            'gi'
+        ) WITH ORDINALITY AS found (part, place)
+    ),
+    operand AS (
+        SELECT
+            matched.*,
+            matched.words = 'OR' AND NOT matched.quoted AND NOT matched.excluded
+                AND matched.field IS NULL AS is_or
+        FROM matched
+    ),
+    joined AS (
+        SELECT
+            operand.*,
+            operand.is_or
+                AND lag(NOT (operand.is_or OR operand.excluded), 1, false) OVER in_order
+                AND lead(NOT (operand.is_or OR operand.excluded), 1, false) OVER in_order AS joins
+        FROM operand
+        WINDOW in_order AS (ORDER BY operand.place)
+    ),
+    numbered AS (
+        SELECT
+            joined.*,
+            -- A token begins a clause unless OR stands before it.
+            count(*) FILTER (WHERE NOT joined.joins AND NOT joined.follows) OVER (
+                ORDER BY joined.place
+            ) AS clause
+        FROM (
+            SELECT joined.*, lag(joined.joins, 1, false) OVER (ORDER BY joined.place) AS follows
+            FROM joined
+        ) AS joined
+    )
+    SELECT numbered.clause, numbered.excluded, numbered.field, numbered.quoted, numbered.words
+    FROM numbered
+    WHERE NOT numbered.joins
+    ORDER BY numbered.place
+$$;
+
+CREATE FUNCTION rankgres.query_unhyphenated_v1(words text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+    SELECT CASE
+        WHEN words !~ '[^\s-]-[^\s-]' THEN words
+        WHEN words ~ '^[A-Za-z]+(?:-[A-Za-z]+)+$' THEN translate(words, '-', ' ')
+        ELSE (
+        SELECT string_agg(
+            CASE
+                -- The joined word, before its parts: numhword, asciihword, hword.
+                WHEN tokid IN (15, 16, 17) THEN ''
+                WHEN tokid = 12 AND token = '-' THEN ' '
+                ELSE token
+            END,
+            '' ORDER BY place
+        )
+        FROM ts_parse('default', words) WITH ORDINALITY AS part (tokid, token, place)
+        )
+    END
+$_$;
+
+CREATE FUNCTION rankgres.query_words_v1(content text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    SELECT regexp_replace(
+        CASE WHEN octet_length(content) = length(content) THEN content
+            ELSE rankgres.lexemes_words_v1(content, false) END,
+        '\s+', ' ', 'g'
     )
 $$;
 
-CREATE FUNCTION rankgres.search_candidates_v1(collection text, query text, query_embedding public.vector, candidates integer, filter jsonb, mode text, fusion text, lexical_weight double precision, rrf_k integer, stage_candidates integer, passages integer, posting_budget integer, ef_search integer) RETURNS TABLE(rank bigint, passage bigint, document_id text, "position" integer, heading text, text text, start_offset integer, end_offset integer, metadata jsonb, score double precision, lexical_rank bigint, lexical_score double precision, vector_rank bigint, vector_score double precision)
+CREATE FUNCTION rankgres.recency_parameters_v1(recency jsonb, moment timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+DECLARE
+    origin double precision;
+BEGIN
+    IF coalesce(recency, 'null') = 'null' THEN
+        RETURN NULL;
+    END IF;
+    PERFORM rankgres.parameter_object_v1(
+        'recency',
+        recency,
+        '{field,scale,offset,decay,shape,weight,origin}',
+        '{exp,gauss,linear}'
+    );
+    origin := CASE
+        WHEN coalesce(recency ->> 'origin', 'now') = 'now' THEN extract(EPOCH FROM moment)
+        ELSE rankgres.filter_moment_v1(recency -> 'origin')
+    END;
+    IF origin IS NULL THEN
+        RAISE EXCEPTION 'recency has "origin" %', recency -> 'origin'
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'recency',
+                HINT = 'use "now", an ISO date or timestamp, or seconds since the epoch';
+    END IF;
+    RETURN jsonb_build_object(
+        'field', recency -> 'field',
+        'shape', coalesce(recency ->> 'shape', 'exp'),
+        'weight', rankgres.parameter_number_v1('recency', recency, 'weight', 0.2, 0, 10),
+        'decay', rankgres.parameter_number_v1('recency', recency, 'decay', 0.5, 0.000001, 0.999999),
+        'scale', rankgres.parameter_seconds_v1('recency', recency, 'scale', NULL, 0.001),
+        'offset', rankgres.parameter_seconds_v1('recency', recency, 'offset', 0, 0),
+        'origin', origin
+    );
+END
+$$;
+
+CREATE FUNCTION rankgres.recency_v1(shape text, scales double precision, decay double precision) RETURNS double precision
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    -- Beyond e^-200 nothing is left; Postgres would come to call it an underflow.
+    SELECT CASE shape
+        WHEN 'linear' THEN CASE WHEN (1 - decay) * scales < 1 THEN 1 - (1 - decay) * scales
+            WHEN scales IS NOT NULL THEN 0 END
+        WHEN 'gauss' THEN CASE WHEN least(scales, 1e100) ^ 2 * ln(decay) > -200 AND scales IS NOT NULL
+            THEN exp(least(scales, 1e100) ^ 2 * ln(decay)) WHEN scales IS NOT NULL THEN 0 END
+        ELSE CASE WHEN scales * ln(decay) > -200 THEN exp(scales * ln(decay))
+            WHEN scales IS NOT NULL THEN 0 END
+    END
+$$;
+
+CREATE FUNCTION rankgres.score_lexical_v1(scored_generation bigint, parsed rankgres.parsed_query, chunks rankgres.ranked_chunk[], heading_weight double precision) RETURNS SETOF rankgres.ranked_chunk
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+DECLARE
+    generation rankgres.generation;
+    statistics record;
+    term record;
+BEGIN
+    SELECT * INTO STRICT generation FROM rankgres.generation WHERE id = scored_generation;
+    SELECT * INTO statistics FROM rankgres.lexical_statistics_v1(scored_generation);
+    SELECT * INTO term
+    FROM rankgres.lexical_terms_v1(scored_generation, parsed, statistics.chunk_total);
+    IF term.terms IS NULL OR chunks = '{}' THEN
+        RETURN;
+    END IF;
+    RETURN QUERY EXECUTE format(
+        $statement$
+        SELECT document_id, position, %3$s, NULL::bigint, 1::bigint
+        FROM (
+            SELECT
+                chunk.document_id,
+                chunk.position,
+                chunk.lexemes,
+                greatest($4 * (1 - $5 + $5 * chunk.lexical_length / $3), 1e-9) AS saturation
+            FROM unnest($7) AS given
+            JOIN rankgres.%1$I AS chunk ON
+                chunk.generation_id = %2$L
+                AND chunk.document_id = given.document_id
+                AND chunk.position = given.position
+            OFFSET 0
+        ) AS measured
+        $statement$,
+        'chunk_' || scored_generation,
+        scored_generation,
+        rankgres.lexical_score_v1(cardinality(term.terms), heading_weight <> 1)
+    )
+    USING
+        term.terms, term.weights, statistics.mean_length, generation.bm25_k1, generation.bm25_b,
+        heading_weight, chunks;
+END
+$_$;
+
+CREATE FUNCTION rankgres.score_scale_v1(ranked rankgres.ranked_chunk[], stage text, fusion text) RETURNS TABLE(document_id text, "position" integer, score double precision, rank bigint, passage bigint, scaled double precision, missing double precision)
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    WITH bounded AS (
+        SELECT
+            chunk.*,
+            CASE
+                WHEN abs(chunk.score) >= 1e-50 THEN least(1e50, greatest(-1e50, chunk.score))
+                ELSE 0
+            END AS value
+        FROM unnest(ranked) AS chunk
+    ),
+    spread AS (
+        SELECT
+            least_value,
+            greatest_value,
+            mean,
+            of_all,
+            of_sample,
+            -- Rounding tells equals apart by less than this.
+            greatest_value - least_value
+                <= 1e-12 * greatest(abs(least_value), abs(greatest_value)) AS flat,
+            least_value - (greatest_value - least_value) / greatest(documents - 1, 1) AS floor
+        FROM (
+            SELECT
+                count(*) AS documents,
+                min(value) AS least_value,
+                max(value) AS greatest_value,
+                avg(value) AS mean,
+                stddev_pop(value) AS of_all,
+                stddev_samp(value) AS of_sample
+            FROM bounded
+            WHERE passage = 1
+        ) AS best
+    )
+    SELECT
+        document_id,
+        position,
+        score,
+        rank,
+        passage,
+        CASE
+            WHEN fusion = 'theoretical' AND greatest_value > 0 THEN value / greatest_value
+            WHEN flat THEN CASE fusion WHEN 'zscore' THEN 0 WHEN 'distribution' THEN 0.5 ELSE 1 END
+            WHEN fusion = 'convex' THEN (value - floor) / (greatest_value - floor)
+            WHEN fusion = 'zscore' THEN (value - mean) / of_all
+            WHEN fusion = 'distribution' THEN 0.5 + (value - mean) / (6 * of_sample)
+            ELSE (value - least_value) / (greatest_value - least_value)
+        END,
+        CASE
+            WHEN flat THEN CASE fusion WHEN 'zscore' THEN -1 ELSE 0 END
+            WHEN fusion = 'theoretical' AND stage = 'vector' AND greatest_value > 0
+                THEN greatest(floor, least(0, least_value)) / greatest_value
+            WHEN fusion = 'zscore' THEN (floor - mean) / of_all
+            WHEN fusion = 'distribution' THEN least(0, 0.5 + (floor - mean) / (6 * of_sample))
+            ELSE 0
+        END
+    FROM bounded CROSS JOIN spread
+$$;
+
+CREATE FUNCTION rankgres.score_vector_v1(scored_generation bigint, query_embedding public.vector, chunks rankgres.ranked_chunk[]) RETURNS SETOF rankgres.ranked_chunk
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+DECLARE
+    generation rankgres.generation;
+BEGIN
+    SELECT * INTO STRICT generation FROM rankgres.generation WHERE id = scored_generation;
+    RETURN QUERY EXECUTE format(
+        $statement$
+        SELECT
+            document_id,
+            position,
+            -- An embedding of zeros has no direction: least() turns its NaN into 2.
+            CASE %4$L WHEN 'cosine' THEN 1 - least(distance, 2) ELSE -distance END,
+            NULL::bigint,
+            1::bigint
+        FROM (
+            SELECT chunk.document_id, chunk.position, %3$s AS distance
+            FROM unnest($2) AS given
+            JOIN (
+                SELECT *
+                FROM rankgres.%1$I
+                WHERE generation_id = %2$L
+            ) AS chunk USING (document_id, position)
+        ) AS measured
+        $statement$,
+        'chunk_' || scored_generation,
+        scored_generation,
+        rankgres.generation_distance_v1(generation, '$1'),
+        generation.distance
+    )
+    USING query_embedding, chunks;
+END
+$_$;
+
+CREATE FUNCTION rankgres.search_candidates(collection text, query text DEFAULT ''::text, query_embedding public.vector DEFAULT NULL::public.vector, candidates integer DEFAULT NULL::integer, filter jsonb DEFAULT NULL::jsonb, mode text DEFAULT 'hybrid'::text, fusion text DEFAULT NULL::text, lexical_weight double precision DEFAULT NULL::double precision, rrf_k integer DEFAULT NULL::integer, stage_candidates integer DEFAULT NULL::integer, passages integer DEFAULT 1, posting_budget integer DEFAULT NULL::integer, ef_search integer DEFAULT NULL::integer, match text DEFAULT NULL::text, language text DEFAULT NULL::text, correct boolean DEFAULT NULL::boolean, heading_weight double precision DEFAULT NULL::double precision, min_lexical_score double precision DEFAULT NULL::double precision, min_vector_score double precision DEFAULT NULL::double precision, min_score double precision DEFAULT NULL::double precision, autocut integer DEFAULT NULL::integer, recency jsonb DEFAULT NULL::jsonb, boosts jsonb DEFAULT NULL::jsonb, diversity double precision DEFAULT NULL::double precision, deadline_ms integer DEFAULT NULL::integer) RETURNS TABLE(rank bigint, passage bigint, document_id text, "position" integer, heading text, text text, start_offset integer, end_offset integer, metadata jsonb, score double precision, lexical_rank bigint, lexical_score double precision, vector_rank bigint, vector_score double precision)
+    LANGUAGE sql
+    AS $$
+    SELECT * FROM rankgres.search_candidates_v2(
+        collection, query, query_embedding, filter, mode, passages, language,
+        pg_catalog.jsonb_build_object(
+            'candidates', candidates,
+            'fusion', fusion,
+            'lexical_weight', lexical_weight,
+            'rrf_k', rrf_k,
+            'stage_candidates', stage_candidates,
+            'posting_budget', posting_budget,
+            'ef_search', ef_search,
+            'match', match,
+            'correct', correct,
+            'heading_weight', heading_weight,
+            'min_lexical_score', min_lexical_score,
+            'min_vector_score', min_vector_score,
+            'min_score', min_score,
+            'autocut', autocut,
+            'recency', recency,
+            'boosts', boosts,
+            'diversity', diversity,
+            'deadline_ms', deadline_ms
+        )
+    )
+$$;
+
+CREATE FUNCTION rankgres.search_candidates_v2(collection text, query text, query_embedding public.vector, filter jsonb, mode text, passages integer, language text, given jsonb) RETURNS TABLE(rank bigint, passage bigint, document_id text, "position" integer, heading text, text text, start_offset integer, end_offset integer, metadata jsonb, score double precision, lexical_rank bigint, lexical_score double precision, vector_rank bigint, vector_score double precision)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $_$
 #variable_conflict use_column
 DECLARE
-    generation rankgres.generation;
-    condition jsonpath;
-    lexical rankgres.ranked_chunk [];
-    nearest rankgres.ranked_chunk [];
-    started timestamptz := clock_timestamp();
+    started constant timestamptz := clock_timestamp();
+    stage_started timestamptz;
     lexical_done timestamptz;
     vector_done timestamptz;
+    fused_at timestamptz;
+    generation rankgres.generation;
+    profile jsonb;
     stage_size integer;
-    counted record;
+    wanted integer;
+    weight double precision;
+    parsed rankgres.parsed_query;
+    mended record;
+    relaxed boolean := false;
+    without_phrases text;
+    corrections jsonb;
+    condition jsonpath;
+    lexical rankgres.ranked_chunk [] := '{}';
+    nearest rankgres.ranked_chunk [] := '{}';
+    vector_explain jsonb;
+    documents rankgres.fused_document [];
 BEGIN
     IF mode IS NULL OR mode NOT IN ('lexical', 'vector', 'hybrid') THEN
         RAISE EXCEPTION 'mode "%" is not known', mode
             USING ERRCODE = 'invalid_parameter_value', COLUMN = 'mode',
                 HINT = 'use lexical, vector or hybrid';
-    ELSIF fusion IS NULL OR fusion NOT IN ('convex', 'rrf') THEN
-        RAISE EXCEPTION 'fusion "%" is not known', fusion
-            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'fusion',
-                HINT = 'use convex or rrf';
-    ELSIF lexical_weight IS NULL OR lexical_weight NOT BETWEEN 0 AND 1 THEN
-        RAISE EXCEPTION 'lexical_weight % is not between 0 and 1', lexical_weight
-            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'lexical_weight',
-                HINT = 'the vector stage gets the rest of 1';
     ELSIF mode <> 'lexical' AND query_embedding IS NULL THEN
         RAISE EXCEPTION 'mode "%" needs query_embedding', mode
             USING ERRCODE = 'invalid_parameter_value', COLUMN = 'query_embedding',
                 HINT = 'pass it, or mode => ''lexical''';
+    ELSIF passages IS NULL OR passages < 1 THEN
+        RAISE EXCEPTION 'passages is %', coalesce(passages::text, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'passages', HINT = 'use 1 or more';
     END IF;
-    FOR counted IN
-        SELECT * FROM (VALUES
-            ('candidates', candidates),
-            ('stage_candidates', stage_candidates),
-            ('passages', passages),
-            ('rrf_k', rrf_k),
-            ('posting_budget', posting_budget),
-            ('ef_search', coalesce(ef_search, 1))
-        ) AS parameter (name, value)
-        WHERE value IS NULL OR value < 1
-    LOOP
-        RAISE EXCEPTION '% is %', counted.name, coalesce(counted.value::text, 'NULL')
-            USING ERRCODE = 'invalid_parameter_value', COLUMN = counted.name,
-                HINT = 'use 1 or more';
-    END LOOP;
     SELECT found.* INTO generation
     FROM rankgres.generation AS found
     JOIN rankgres.collection AS owner ON owner.id = found.collection_id
-    WHERE owner.name = search_candidates_v1.collection AND found.state = 'active';
+    WHERE owner.name = search_candidates_v2.collection AND found.state = 'active';
     BEGIN
         -- Held to the transaction's end, so that no stage finds its table dropped. No id is 0.
         EXECUTE format(
@@ -706,310 +2835,909 @@ BEGIN
             USING ERRCODE = 'undefined_object', COLUMN = 'collection',
                 HINT = 'SELECT name FROM rankgres.collection';
     END;
-    condition := rankgres.filter_to_jsonpath_v1(filter);
-    stage_size := greatest(stage_candidates, candidates);
+    profile := rankgres.search_profile_v1(
+        (SELECT owner.search_profile FROM rankgres.collection AS owner WHERE owner.id = generation.collection_id),
+        given
+    );
+    language := coalesce(language, profile ->> 'language');
+    wanted := (profile ->> 'candidates')::integer;
+    stage_size := greatest((profile ->> 'stage_candidates')::integer, wanted);
+    weight := CASE mode WHEN 'lexical' THEN 1 WHEN 'vector' THEN 0
+        ELSE (profile ->> 'lexical_weight')::double precision END;
+    language := coalesce(language, profile ->> 'language');
+    condition := rankgres.filter_to_jsonpath_v2(generation.id, filter);
+    LOOP
+        parsed := rankgres.query_parse_v1(generation.id, coalesce(query, ''), language);
+        IF (profile ->> 'correct')::boolean THEN
+            SELECT * INTO mended FROM rankgres.query_correct_v1(generation.id, parsed);
+            parsed := mended.corrected;
+            corrections := mended.corrections;
+        END IF;
 
-    IF mode <> 'vector' THEN
-        lexical := ARRAY(
-            SELECT ROW(hit.*)::rankgres.ranked_chunk
-            FROM rankgres.search_lexical_v1(
-                generation.id, query, stage_size, passages, condition, posting_budget
-            ) AS hit
+        stage_started := clock_timestamp();
+        IF mode <> 'vector' THEN
+            EXECUTE format(
+                'SELECT ARRAY(
+                    SELECT ROW(hit.*)::rankgres.ranked_chunk
+                    FROM rankgres.%I($1, $2, $3, $4, $5, $6, $7, $8) AS hit
+                )',
+                CASE generation.lexical_index
+                    WHEN 'pg_textsearch' THEN 'search_textsearch_v1' ELSE 'search_lexical_v2'
+                END
+            )
+            INTO lexical
+            USING
+                generation.id, parsed, stage_size, passages, condition,
+                (profile ->> 'posting_budget')::integer, profile ->> 'match',
+                (profile ->> 'heading_weight')::double precision;
+            IF profile ? 'min_lexical_score' THEN
+                lexical := ARRAY(
+                    SELECT ROW(hit.*)::rankgres.ranked_chunk
+                    FROM unnest(lexical) AS hit
+                    WHERE hit.score >= (profile ->> 'min_lexical_score')::double precision
+                );
+            END IF;
+        END IF;
+        lexical_done := clock_timestamp();
+        IF mode <> 'lexical' THEN
+            nearest := ARRAY(
+                SELECT ROW(hit.*)::rankgres.ranked_chunk
+                FROM rankgres.search_vector_v2(
+                    generation.id, query_embedding, stage_size, passages, condition, parsed.condition,
+                    (profile ->> 'ef_search')::integer,
+                    started + (profile ->> 'deadline_ms')::double precision * interval '1 ms'
+                ) AS hit
+                WHERE NOT profile ? 'min_vector_score'
+                    OR hit.score >= (profile ->> 'min_vector_score')::double precision
+            );
+            vector_explain := current_setting('rankgres.vector_explain')::jsonb;
+        END IF;
+        vector_done := clock_timestamp();
+        -- A quoted phrase that stands nowhere is a worse answer than its words. An excluded one stays.
+        without_phrases := regexp_replace(
+            query,
+            '(-(?:(?:heading|title|text):)?["“”„][^"“”„]*["“”„])|["“”„]([^"“”„]*)["“”„]',
+            '\1 \2 ',
+            'gi'
         );
-    END IF;
-    lexical_done := clock_timestamp();
-    IF mode <> 'lexical' THEN
-        nearest := ARRAY(
-            SELECT ROW(hit.*)::rankgres.ranked_chunk
-            FROM rankgres.search_vector_v1(
-                generation.id, query_embedding, stage_size, passages, condition, ef_search
-            ) AS hit
-        );
-    END IF;
-    vector_done := clock_timestamp();
+        EXIT WHEN relaxed OR lexical <> '{}' OR nearest <> '{}'
+            OR replace(without_phrases, ' ', '') IS NOT DISTINCT FROM replace(query, ' ', '');
+        relaxed := true;
+        query := without_phrases;
+    END LOOP;
 
+    IF mode = 'hybrid' AND profile ->> 'fusion' = 'theoretical' THEN
+        SELECT lexical || from_lexical.chunks, nearest || from_nearest.chunks
+        INTO lexical, nearest
+        FROM (
+            SELECT ARRAY(
+                SELECT ROW(scored.*)::rankgres.ranked_chunk
+                FROM rankgres.score_lexical_v1(
+                    generation.id,
+                    parsed,
+                    ARRAY(
+                        SELECT ROW(hit.*)::rankgres.ranked_chunk
+                        FROM unnest(nearest) AS hit
+                        WHERE hit.passage = 1
+                            AND hit.document_id NOT IN (SELECT listed.document_id FROM unnest(lexical) AS listed)
+                    ),
+                    (profile ->> 'heading_weight')::double precision
+                ) AS scored
+            ) AS chunks
+        ) AS from_lexical
+        CROSS JOIN (
+            SELECT ARRAY(
+                SELECT ROW(scored.*)::rankgres.ranked_chunk
+                FROM rankgres.score_vector_v1(
+                    generation.id,
+                    query_embedding,
+                    ARRAY(
+                        SELECT ROW(hit.*)::rankgres.ranked_chunk
+                        FROM unnest(lexical) AS hit
+                        WHERE hit.passage = 1
+                            AND hit.document_id NOT IN (SELECT listed.document_id FROM unnest(nearest) AS listed)
+                    )
+                ) AS scored
+            ) AS chunks
+        ) AS from_nearest;
+    END IF;
+    documents := ARRAY(
+        SELECT ROW(fused.*)::rankgres.fused_document
+        FROM rankgres.fuse_v1(
+            lexical, nearest, profile ->> 'fusion', weight, (profile ->> 'rrf_k')::integer
+        ) AS fused
+    );
+    fused_at := clock_timestamp();
+
+    documents := rankgres.search_shape_v1(generation.id, documents, profile);
     RETURN QUERY EXECUTE format(
         $statement$
-        WITH lexical AS (
-            SELECT
-                *,
-                rankgres.min_max_v1(
-                    score,
-                    min(score) FILTER (WHERE passage = 1) OVER (),
-                    max(score) FILTER (WHERE passage = 1) OVER ()
-                ) AS scaled
-            FROM unnest($1)
-        ),
-        nearest AS (
-            SELECT
-                *,
-                rankgres.min_max_v1(
-                    score,
-                    min(score) FILTER (WHERE passage = 1) OVER (),
-                    max(score) FILTER (WHERE passage = 1) OVER ()
-                ) AS scaled
-            FROM unnest($2)
-        ),
-        fused AS (
-            SELECT
-                document_id,
-                lexical.rank AS lexical_rank,
-                lexical.score AS lexical_score,
-                nearest.rank AS vector_rank,
-                nearest.score AS vector_score,
-                CASE $3
-                    WHEN 'rrf' THEN
-                        coalesce($4 / ($5 + lexical.rank), 0)
-                        + coalesce((1 - $4) / ($5 + nearest.rank), 0)
-                    ELSE coalesce($4 * lexical.scaled, 0) + coalesce((1 - $4) * nearest.scaled, 0)
-                END AS score
-            FROM (SELECT * FROM lexical WHERE passage = 1) AS lexical
-            FULL JOIN (SELECT * FROM nearest WHERE passage = 1) AS nearest USING (document_id)
-        ),
-        ranked AS (
-            SELECT
-                *,
-                row_number() OVER (ORDER BY score DESC, document_id COLLATE "C") AS rank
-            FROM fused
-            ORDER BY rank
-            LIMIT $6
+        WITH ranked AS (
+            SELECT * FROM unnest($1) WITH ORDINALITY AS document (
+                document_id, score, lexical_rank, lexical_score, vector_rank, vector_score, shown, rank
+            )
         ),
         passage AS (
             SELECT
-                document_id,
-                position,
+                ranked.*,
+                listed.position,
                 row_number() OVER (
-                    PARTITION BY document_id
+                    PARTITION BY ranked.rank
                     ORDER BY
-                        $4 * coalesce(lexical.scaled, 0) + (1 - $4) * coalesce(nearest.scaled, 0) DESC,
-                        position
+                        listed.position <> ranked.shown,
+                        listed.best_passage,
+                        listed.position
                 ) AS passage
-            FROM lexical FULL JOIN nearest USING (document_id, position)
+            FROM ranked
+            JOIN (
+                SELECT document_id, position, min(passage) AS best_passage
+                FROM (SELECT * FROM unnest($2) UNION ALL SELECT * FROM unnest($3)) AS either
+                GROUP BY document_id, position
+            ) AS listed USING (document_id)
         )
         SELECT
-            ranked.rank, passage.passage, chunk.document_id, chunk.position, chunk.heading, chunk.text,
-            chunk.start_offset, chunk.end_offset, chunk.filters, ranked.score,
-            ranked.lexical_rank, ranked.lexical_score, ranked.vector_rank, ranked.vector_score
-        FROM ranked
-        JOIN passage USING (document_id)
+            passage.rank, passage.passage, chunk.document_id, chunk.position, chunk.heading, chunk.text,
+            chunk.start_offset, chunk.end_offset, chunk.filters, passage.score,
+            passage.lexical_rank, passage.lexical_score, passage.vector_rank, passage.vector_score
+        FROM passage
         JOIN rankgres.%1$I AS chunk ON
             chunk.generation_id = %2$L
             AND chunk.document_id = passage.document_id
             AND chunk.position = passage.position
-        WHERE passage.passage <= $7
-        ORDER BY ranked.rank, passage.passage
+        WHERE passage.passage <= $4
+        ORDER BY passage.rank, passage.passage
         $statement$,
         'chunk_' || generation.id,
         generation.id
     )
-    USING
-        lexical,
-        nearest,
-        fusion,
-        CASE mode WHEN 'lexical' THEN 1 WHEN 'vector' THEN 0 ELSE lexical_weight END,
-        rrf_k,
-        candidates,
-        passages;
+    USING documents, lexical, nearest, passages;
 
     PERFORM set_config(
         'rankgres.explain',
         jsonb_build_object(
             'generation', generation.id,
-            'lexical_ms', rankgres.milliseconds_v1(started, lexical_done),
-            'lexical_bounded', CASE WHEN mode <> 'vector'
-                THEN current_setting('rankgres.lexical_bounded', true)::boolean END,
+            'complete', coalesce((vector_explain ->> 'complete')::boolean, true),
+            'reason', vector_explain ->> 'reason',
+            'fusion', CASE mode WHEN 'hybrid' THEN profile ->> 'fusion' END,
+            'lexical_weight', CASE mode WHEN 'hybrid' THEN weight END,
+            'corrections', coalesce(corrections, '{}'),
+            'relaxed', relaxed,
+            'parse_ms', rankgres.milliseconds_v1(started, stage_started),
+            'lexical', CASE WHEN mode <> 'vector'
+                THEN current_setting('rankgres.lexical_explain')::jsonb END,
+            'vector', vector_explain,
+            'lexical_ms', rankgres.milliseconds_v1(stage_started, lexical_done),
             'vector_ms', rankgres.milliseconds_v1(lexical_done, vector_done),
-            'vector_plan', CASE WHEN mode <> 'lexical'
-                THEN current_setting('rankgres.vector_plan', true) END,
-            'fusion_ms', rankgres.milliseconds_v1(vector_done, clock_timestamp())
+            'fusion_ms', rankgres.milliseconds_v1(vector_done, fused_at),
+            'shaping_ms', rankgres.milliseconds_v1(fused_at, clock_timestamp())
         )::text,
         true
     );
 END
 $_$;
 
-CREATE FUNCTION rankgres.search_lexical_v1(searched_generation bigint, query text, candidates integer, passages integer DEFAULT 1, filter jsonpath DEFAULT NULL::jsonpath, posting_budget integer DEFAULT 20000) RETURNS TABLE(document_id text, "position" integer, score double precision, rank bigint, passage bigint)
+CREATE FUNCTION rankgres.search_lexical_v2(searched_generation bigint, parsed rankgres.parsed_query, candidates integer, passages integer DEFAULT 1, filter jsonpath DEFAULT NULL::jsonpath, posting_budget integer DEFAULT 10000, match text DEFAULT 'any'::text, heading_weight double precision DEFAULT 1) RETURNS TABLE(document_id text, "position" integer, score double precision, rank bigint, passage bigint)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $_$
 #variable_conflict use_column
 DECLARE
-    -- Further lexemes of a long query are its most common ones and say the least.
-    max_lexemes constant integer := 64;
+    -- Measured at 1,000,000 chunks: fewer cost overlap with the exact list, more cost time alone.
+    scored_per_candidate constant integer := 30;
+    -- The rarest terms choose chunks, all terms score them.
+    choosing_terms constant integer := 8;
     generation rankgres.generation;
-    chunk_total double precision;
-    mean_length double precision;
-    terms tsquery [];
-    weights double precision [];
-    within_budget integer;
-    postings_within bigint;
-    longer_than_counted boolean;
-    matching text;
-    contributions text;
-    -- Together within the budget; all of the other lexemes; the rarest or any of the others.
-    pool tsquery;
-    common tsquery;
-    fallback tsquery;
-    enough boolean;
+    statistics record;
+    term record;
+    clauses_wanted integer := rankgres.query_match_v1(match, cardinality(parsed.clauses));
+    condition tsquery := parsed.condition;
+    restricted boolean;
+    share double precision := 1;
+    plan text := 'rungs';
+    statement text;
+    rung record;
+    pool tsquery [];
+    taken record;
+    found record;
+    -- Chunks that the next rung is to have, and how many there were for one expected.
+    needed double precision := 0;
+    surprise double precision := 1;
+    budget_spent boolean;
+    exact boolean;
+    settings_before jsonb;
 BEGIN
-    PERFORM set_config('rankgres.lexical_bounded', 'false', true);
     SELECT * INTO STRICT generation FROM rankgres.generation WHERE id = searched_generation;
-    SELECT sum(total.chunk_count), sum(total.lexical_length)::double precision
-        / nullif(sum(total.chunk_count), 0)
-    INTO chunk_total, mean_length
-    FROM (
-        SELECT chunk_count, lexical_length FROM rankgres.chunk_total
-        WHERE generation_id = searched_generation
-        UNION ALL
-        SELECT chunk_count, lexical_length FROM rankgres.chunk_total_change
-        WHERE generation_id = searched_generation
-    ) AS total;
-
-    SELECT
-        array_agg(wanted.term ORDER BY wanted.place),
-        array_agg(
-            wanted.query_frequency
-            * ln(1 + (chunk_total - wanted.chunk_count + 0.5) / (wanted.chunk_count + 0.5))
-            ORDER BY wanted.place
-        ),
-        count(*) FILTER (WHERE wanted.postings <= posting_budget),
-        max(wanted.postings) FILTER (WHERE wanted.postings <= posting_budget),
-        max(wanted.lexemes) > max_lexemes
-    INTO terms, weights, within_budget, postings_within, longer_than_counted
-    FROM (
-        SELECT
-            lexeme.term,
-            lexeme.query_frequency,
-            least(lexeme.chunk_count, chunk_total) AS chunk_count,
-            lexeme.place,
-            sum(lexeme.chunk_count) OVER (ORDER BY lexeme.place) AS postings,
-            count(*) OVER () AS lexemes
-        FROM rankgres.query_lexemes_v1(
-            searched_generation, generation.text_search_config, query
-        ) WITH ORDINALITY AS lexeme (lexeme, query_frequency, chunk_count, term, place)
-    ) AS wanted
-    WHERE wanted.place <= max_lexemes;
-    IF terms IS NULL THEN
+    SELECT * INTO statistics FROM rankgres.lexical_statistics_v1(searched_generation);
+    SELECT * INTO term
+    FROM rankgres.lexical_terms_v1(searched_generation, parsed, statistics.chunk_total);
+    IF term.terms IS NULL THEN
+        PERFORM set_config(
+            'rankgres.lexical_explain',
+            '{"plan": "nothing", "terms": 0, "scored": 0, "exact": true, "bounded": false}',
+            true
+        );
         RETURN;
     END IF;
-
-    PERFORM set_config(
-        'rankgres.lexical_bounded',
-        (longer_than_counted OR within_budget < cardinality(terms))::text,
-        true
-    );
-    SELECT string_agg(term::text, '|')::tsquery INTO pool
-    FROM unnest(terms[:within_budget]) AS term;
-    SELECT
-        string_agg(term::text, '&')::tsquery,
-        CASE WHEN filter IS NULL THEN terms[within_budget + 1]
-            ELSE string_agg(term::text, '|')::tsquery END
-    INTO common, fallback
-    FROM unnest(terms[within_budget + 1:]) AS term;
-
-    -- $1 terms, $2 weights, $3 pool, $4 filter, $5 posting budget, $6 mean length, $7 candidates,
-    -- $8 passages, $9 k1, $10 b, $11 common, $12 fallback
-    matching := format(
-        'SELECT document_id, position, lexical_length, lexemes FROM rankgres.%I WHERE %s lexemes @@ ',
-        'chunk_' || searched_generation,
-        CASE WHEN filter IS NOT NULL THEN 'filters @@ $4 AND' ELSE '' END
-    );
-    enough := common IS NULL OR coalesce(postings_within, 0) >= candidates;
-    IF enough AND common IS NOT NULL AND filter IS NOT NULL THEN
-        -- A look at some: documents seldom have more than ten matching chunks.
-        EXECUTE format(
-            'SELECT count(DISTINCT document_id) >= $3 FROM (%s $1 LIMIT 10 * $3) AS looked_at',
-            replace(matching, '$4', '$2')
-        ) INTO enough USING pool, filter, candidates;
+    IF clauses_wanted > 1 THEN
+        -- Whoever has enough of the clauses has one of any as many as may be missing and one more.
+        SELECT coalesce(condition && needed.clauses, needed.clauses) INTO condition
+        FROM (
+            SELECT string_agg(
+                '(' || clause::text || ')',
+                CASE clauses_wanted WHEN cardinality(parsed.clauses) THEN '&' ELSE '|' END
+            )::tsquery AS clauses
+            FROM unnest(parsed.clauses) WITH ORDINALITY AS listed (clause, place)
+            WHERE clauses_wanted = cardinality(parsed.clauses)
+                OR place <= cardinality(parsed.clauses) - clauses_wanted + 1
+        ) AS needed;
     END IF;
-    matching := CASE
-        WHEN enough THEN matching || '$3'
-        WHEN pool IS NULL THEN format(
-            '(%1$s $11 LIMIT $5) UNION ALL (%1$s $12 AND NOT lexemes @@ $11 LIMIT $5)', matching
-        )
-        ELSE format(
-            '(%1$s $3) UNION ALL (%1$s $11 AND NOT lexemes @@ $3 LIMIT $5)
-            UNION ALL (%1$s $12 AND NOT lexemes @@ $11 AND NOT lexemes @@ $3 LIMIT $5)',
-            matching
-        )
-    END;
-    -- One expression a lexeme: three times as fast as a lateral join over the terms.
-    SELECT string_agg(
-        format(
-            '($2)[%1$s] * (1 - saturation / (saturation
-                + floor(0.6079271018540267 / (1 - ts_rank(''{1,1,1,1}'', lexemes, ($1)[%1$s])))))',
-            place
-        ),
-        ' + '
-    ) INTO contributions
-    FROM generate_series(1, cardinality(terms)) AS place;
+    restricted := filter IS NOT NULL OR condition IS NOT NULL;
 
-    RETURN QUERY EXECUTE format(
+    IF (SELECT sum(count) FROM unnest(term.counts) AS count) <= posting_budget THEN
+        plan := 'complete';
+    ELSIF restricted THEN
+        share := (rankgres.chunk_selectivity_v1(searched_generation, filter, condition)).selectivity;
+        IF share * statistics.chunk_total <= posting_budget THEN
+            plan := 'filtered';
+        END IF;
+    END IF;
+    -- $1 to $6 as lexical_score says, $3 mean length, $5 b; $7 filter, $8 condition, $9 pool, $10 the
+    -- most chunks to score, $11 clauses, $12 clauses wanted, $13 documents wanted
+    statement := format(
         $statement$
-        WITH matching AS (%1$s),
-        scored AS (
-            SELECT document_id, position, ($9 + 1) * (%2$s) AS score
+        WITH scored AS MATERIALIZED (
+            SELECT document_id, position, %2$s AS matched, %3$s AS score
             FROM (
                 SELECT
-                    *,
+                    document_id,
+                    position,
+                    lexemes,
                     -- Above 0 also for k1 = 0, where a term's frequency does not count.
-                    greatest($9 * (1 - $10 + $10 * lexical_length / $6), 1e-9) AS saturation
-                FROM matching
-                -- Keeps the saturation from being computed once more in every contribution.
-                OFFSET 0
-            ) AS measured
+                    greatest($4 * (1 - $5 + $5 * lexical_length / $3), 1e-9) AS saturation
+                FROM rankgres.%1$I
+                WHERE (%%s) %4$s
+                -- Also keeps the saturation from being computed once more in every summand.
+                LIMIT $10 OFFSET 0
+            ) AS chunk
+        ),
+        best AS MATERIALIZED (
+            SELECT document_id, max(score) AS score
+            FROM scored
+            WHERE matched
+            GROUP BY document_id
+            ORDER BY 2 DESC, document_id COLLATE "C"
+            LIMIT $13
+        )
+        SELECT
+            (SELECT count(*) FROM scored) AS scored,
+            (SELECT count(*) FROM best) AS documents,
+            (SELECT min(score) FROM best) AS last_score,
+            array_agg(scored.document_id) AS document_ids,
+            array_agg(scored.position) AS positions,
+            array_agg(scored.score) AS scores
+        FROM best JOIN scored USING (document_id)
+        WHERE scored.matched
+        $statement$,
+        'chunk_' || searched_generation,
+        CASE WHEN clauses_wanted > 1
+            THEN '(SELECT count(*) FROM unnest($11) AS clause WHERE lexemes @@ clause) >= $12'
+            ELSE 'true' END,
+        rankgres.lexical_score_v1(cardinality(term.terms), heading_weight <> 1),
+        concat(
+            CASE WHEN filter IS NOT NULL THEN ' AND filters @@ $7' END,
+            CASE WHEN condition IS NOT NULL THEN ' AND lexemes @@ $8' END
+        )
+    );
+    SELECT jsonb_object_agg(name, current_setting(name)) INTO settings_before
+    FROM unnest('{enable_seqscan,jit}'::text []) AS name;
+    PERFORM
+        -- Costs of tsvectors are high enough to compile statements that take milliseconds.
+        set_config('jit', 'off', true),
+        -- A limit makes reading the table look cheap, as if what matches stood everywhere in it.
+        set_config(
+            'enable_seqscan',
+            CASE plan WHEN 'rungs' THEN 'off' ELSE settings_before ->> 'enable_seqscan' END,
+            true
+        );
+    FOR rung IN
+        SELECT each.threshold, each.unseen + others.promised AS unseen, each.expected
+        FROM rankgres.lexical_rungs_v1(
+            term.weights[:choosing_terms], term.counts[:choosing_terms], statistics.chunk_total,
+            greatest(100, 10 * candidates) / share
+        ) AS each
+        CROSS JOIN (
+            SELECT coalesce(sum(weight), 0) AS promised
+            FROM unnest(term.weights[choosing_terms + 1:]) AS weight
+        ) AS others
+        WHERE plan = 'rungs'
+        UNION ALL
+        -- The last has any of the terms.
+        SELECT NULL, 0, statistics.chunk_total
+        ORDER BY 3
+    LOOP
+        -- Terms do not stand independently of each other: the last rung tells how far off that was.
+        CONTINUE WHEN rung.expected * surprise < needed AND rung.expected < statistics.chunk_total;
+        IF rung.threshold IS NULL THEN
+            pool := ARRAY(SELECT string_agg(one::text, '|')::tsquery FROM unnest(term.terms) AS one);
+        ELSE
+            pool := rankgres.lexical_promise_v1(
+                term.terms[:choosing_terms], term.weights[:choosing_terms], rung.threshold
+            );
+        END IF;
+        EXECUTE format(
+            statement,
+            (
+                SELECT string_agg(format('lexemes @@ ($9)[%s]', place), ' OR ')
+                FROM generate_series(1, cardinality(pool)) AS place
+            )
+        )
+        INTO taken
+        USING
+            term.terms, term.weights, statistics.mean_length, generation.bm25_k1, generation.bm25_b,
+            heading_weight, filter, condition, pool,
+            CASE plan WHEN 'rungs' THEN posting_budget END, parsed.clauses, clauses_wanted, candidates;
+        budget_spent := plan = 'rungs' AND taken.scored >= posting_budget;
+        IF budget_spent AND needed > 0 THEN
+            -- Of this rung a part was taken, and not the best: what was above it stays.
+            SELECT
+                found.scored + taken.scored AS scored,
+                found.documents + taken.documents AS documents,
+                0 AS last_score,
+                array_agg(document_id) AS document_ids,
+                array_agg(position) AS positions,
+                array_agg(score) AS scores
+            INTO found
+            FROM (
+                SELECT *
+                FROM unnest(found.document_ids, found.positions, found.scores)
+                    AS before (document_id, position, score)
+                UNION
+                SELECT *
+                FROM unnest(taken.document_ids, taken.positions, taken.scores)
+                    AS now (document_id, position, score)
+            ) AS chunk;
+        ELSE
+            found := taken;
+        END IF;
+        exact := NOT term.cut AND NOT budget_spent AND (
+            rung.unseen = 0
+            OR (found.documents = candidates
+                AND found.last_score >= (generation.bm25_k1 + 1) * rung.unseen)
+        );
+        EXIT WHEN exact OR budget_spent
+            OR (found.documents >= candidates AND found.scored >= scored_per_candidate * candidates);
+        surprise := greatest(found.scored, 1) / rung.expected;
+        needed := scored_per_candidate * candidates;
+    END LOOP;
+    PERFORM set_config(key, value, true) FROM jsonb_each_text(settings_before);
+    PERFORM set_config(
+        'rankgres.lexical_explain',
+        jsonb_build_object(
+            'plan', plan,
+            'terms', cardinality(term.terms),
+            'scored', found.scored,
+            'exact', exact,
+            'bounded', NOT exact
+        )::text,
+        true
+    );
+
+    RETURN QUERY
+    WITH placed AS (
+        SELECT
+            chunk.*,
+            row_number() OVER (PARTITION BY document_id ORDER BY score DESC, position) AS passage
+        FROM unnest(found.document_ids, found.positions, found.scores)
+            AS chunk (document_id, position, score)
+    ),
+    best AS (
+        SELECT
+            document_id,
+            row_number() OVER (ORDER BY score DESC, document_id COLLATE "C") AS rank
+        FROM placed
+        WHERE passage = 1
+        ORDER BY rank
+        LIMIT candidates
+    )
+    SELECT document_id, position, score, rank, passage
+    FROM placed JOIN best USING (document_id)
+    WHERE passage <= passages
+    ORDER BY rank, passage;
+END
+$_$;
+
+CREATE FUNCTION rankgres.search_profile_v1(profile jsonb, given jsonb) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+DECLARE
+    defaults constant jsonb := jsonb_build_object(
+        'candidates', 100,
+        'fusion', 'theoretical',
+        'lexical_weight', 0.5,
+        'rrf_k', 60,
+        'stage_candidates', 100,
+        'posting_budget', 10000,
+        'match', 'any',
+        'correct', false,
+        'heading_weight', 1,
+        'autocut', 0,
+        'diversity', 0
+    );
+    -- Of numbers: the least and the most they may be.
+    ranges constant jsonb := jsonb_build_object(
+        'candidates', ARRAY[1, 10000],
+        'lexical_weight', ARRAY[0, 1],
+        'rrf_k', ARRAY[1, 1000000],
+        'stage_candidates', ARRAY[1, 10000],
+        'passages', ARRAY[1, 1000],
+        'posting_budget', ARRAY[1, 2000000000],
+        'ef_search', ARRAY[1, 1000],
+        'heading_weight', ARRAY[0, 1000],
+        'autocut', ARRAY[0, 1000],
+        'diversity', ARRAY[0, 1],
+        'deadline_ms', ARRAY[1, 3600000]
+    );
+    parameters jsonb := defaults || profile || jsonb_strip_nulls(given);
+    parameter record;
+BEGIN
+    FOR parameter IN
+        SELECT ranged.key AS name, parameters ->> ranged.key AS value, ranged.value AS range
+        FROM jsonb_each(ranges) AS ranged
+        WHERE parameters ? ranged.key
+            AND NOT coalesce(
+                (parameters ->> ranged.key)::double precision
+                BETWEEN (ranged.value -> 0)::double precision AND (ranged.value -> 1)::double precision,
+                false
+            )
+        ORDER BY ranged.key
+    LOOP
+        RAISE EXCEPTION '% is %', parameter.name, parameter.value
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = parameter.name,
+                HINT = format('use %s to %s', parameter.range -> 0, parameter.range -> 1);
+    END LOOP;
+    RETURN parameters;
+END
+$$;
+
+CREATE FUNCTION rankgres.search_shape_v1(shaped_generation bigint, documents rankgres.fused_document[], profile jsonb) RETURNS rankgres.fused_document[]
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+DECLARE
+    wanted integer := (profile ->> 'candidates')::integer;
+    falls constant integer := (profile ->> 'autocut')::integer;
+    metadata jsonb [];
+    scores double precision [];
+BEGIN
+    IF profile ? 'recency' OR profile ? 'boosts' THEN
+        EXECUTE format(
+            'SELECT array_agg(chunk.filters ORDER BY place), array_agg(document.score ORDER BY place)
+            FROM unnest($1) WITH ORDINALITY AS document (
+                document_id, score, lexical_rank, lexical_score, vector_rank, vector_score, position, place
+            )
+            LEFT JOIN rankgres.%1$I AS chunk ON
+                chunk.generation_id = %2$L
+                AND chunk.document_id = document.document_id
+                AND chunk.position = document.position',
+            'chunk_' || shaped_generation,
+            shaped_generation
+        ) INTO metadata, scores USING documents;
+        scores := rankgres.boost_scores_v1(
+            scores, metadata, profile -> 'recency', profile -> 'boosts'
+        );
+        documents := ARRAY(
+            SELECT ROW(
+                document_id, boosted, lexical_rank, lexical_score, vector_rank, vector_score, position
+            )::rankgres.fused_document
+            FROM unnest(documents) WITH ORDINALITY AS document (
+                document_id, score, lexical_rank, lexical_score, vector_rank, vector_score, position, place
+            )
+            JOIN unnest(scores) WITH ORDINALITY AS new (boosted, place) USING (place)
+            ORDER BY boosted DESC, document_id COLLATE "C"
+        );
+    END IF;
+    scores := ARRAY(
+        SELECT score FROM unnest(documents) AS document
+        WHERE NOT profile ? 'min_score' OR score >= (profile ->> 'min_score')::double precision
+    );
+    wanted := least(wanted, cardinality(scores));
+    IF falls > 0 THEN
+        wanted := least(wanted, rankgres.autocut_v1(scores, falls));
+    END IF;
+    documents := documents[:wanted];
+    IF (profile ->> 'diversity')::double precision > 0 THEN
+        documents := ARRAY(
+            SELECT documents[chosen.candidate]
+            FROM rankgres.diversify_v1(
+                shaped_generation,
+                ARRAY(SELECT document_id FROM unnest(documents) AS document),
+                ARRAY(SELECT position FROM unnest(documents) AS document),
+                scores[:wanted],
+                (profile ->> 'diversity')::double precision
+            ) AS chosen
+            ORDER BY chosen.place
+        );
+    END IF;
+    RETURN documents;
+END
+$_$;
+
+CREATE FUNCTION rankgres.search_textsearch_v1(searched_generation bigint, parsed rankgres.parsed_query, candidates integer, passages integer DEFAULT 1, filter jsonpath DEFAULT NULL::jsonpath, posting_budget integer DEFAULT 10000, match text DEFAULT 'any'::text, heading_weight double precision DEFAULT 1) RETURNS TABLE(document_id text, "position" integer, score double precision, rank bigint, passage bigint)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+#variable_conflict use_column
+DECLARE
+    -- What chunk_textsearch holds while a transaction writes.
+    writing constant bigint := hashtextextended('rankgres.textsearch', searched_generation);
+    partition constant text := 'chunk_' || searched_generation;
+    index_name constant text := format('rankgres.%s_textsearch', partition);
+    extension_schema name;
+    generation rankgres.generation;
+    statistics record;
+    term record;
+    clauses_wanted integer := rankgres.query_match_v1(match, cardinality(parsed.clauses));
+    words text;
+    score_expression text;
+    saturation constant text :=
+        '$4 * (1 - $5 + $5 * lexical_length / $3) AS saturation';
+    conditions text;
+    -- Deeper than the rounding asks for: 1.0.0 leaves terms out of some scores where it skips blocks
+    -- (its issue 365). With 500 fewer, up to 6 % of lists of ten differed in one place; now under 1 %.
+    depth integer := 5 * least(candidates, posting_budget) + 1000;
+    scanned integer;
+    last_score double precision;
+    document_ids text [];
+    positions integer [];
+    scores double precision [];
+    -- Documents that match among what was scanned, and those that nothing deeper can be above.
+    matched integer;
+    certain integer;
+    -- Why search_lexical has to answer.
+    reason text;
+    jit_before constant text := current_setting('jit');
+BEGIN
+    SELECT namespace.nspname INTO extension_schema
+    FROM pg_extension AS extension
+    JOIN pg_namespace AS namespace ON namespace.oid = extension.extnamespace
+    WHERE extension.extname = 'pg_textsearch' AND to_regclass(index_name) IS NOT NULL;
+    IF NOT FOUND THEN
+        reason := 'there is no index of pg_textsearch';
+    ELSIF heading_weight <> 1 THEN
+        reason := 'pg_textsearch knows no heading_weight';
+    ELSE
+        SELECT * INTO STRICT generation FROM rankgres.generation WHERE id = searched_generation;
+        SELECT * INTO statistics FROM rankgres.lexical_statistics_v1(searched_generation);
+        SELECT * INTO term
+        FROM rankgres.lexical_terms_v1(searched_generation, parsed, statistics.chunk_total);
+        SELECT string_agg(repeat(rankgres.textsearch_word_v1(wanted.lexeme) || ' ', frequency), '')
+        INTO words
+        FROM unnest(parsed.lexemes, parsed.frequencies) AS wanted (lexeme, frequency)
+        JOIN unnest(term.terms) AS scoring
+            -- As tsqueries are written out.
+            ON scoring::text
+                = '''' || replace(replace(wanted.lexeme, '\', '\\'), '''', '''''') || '''';
+        IF words IS NULL THEN
+            reason := 'no chunk has a lexeme of the query';
+        ELSIF NOT pg_try_advisory_lock_shared(writing) THEN
+            reason := 'a transaction is writing into the index of pg_textsearch';
+        END IF;
+    END IF;
+
+    IF reason IS NULL THEN
+        -- As lexical_score says, $3 mean length, $5 b; $7 words, $8 filter, $9 condition, $10 clauses,
+        -- $11 clauses wanted, $12 depth
+        score_expression := rankgres.lexical_score_v1(cardinality(term.terms), false);
+        conditions := concat_ws(
+            ' AND ',
+            'score > 0',
+            CASE WHEN filter IS NOT NULL THEN 'filters @@ $8' END,
+            CASE WHEN parsed.condition IS NOT NULL THEN 'lexemes @@ $9' END,
+            CASE WHEN clauses_wanted > 1
+                THEN '(SELECT count(*) FROM unnest($10) AS clause WHERE lexemes @@ clause) >= $11' END
+        );
+        BEGIN
+            PERFORM
+                set_config('jit', 'off', true),
+                -- The extension's planner hook finds a function of its own by the search path alone.
+                -- The path is this function's, and is put back with it.
+                set_config(
+                    'search_path',
+                    format('%s, %I', current_setting('search_path'), extension_schema),
+                    true
+                );
+            LOOP
+                depth := least(depth, posting_budget);
+                EXECUTE format(
+                    $statement$
+                    SELECT
+                        count(*) FILTER (WHERE score > 0),
+                        (array_agg(score))[count(*)],
+                        array_agg(document_id) FILTER (WHERE %5$s),
+                        array_agg(position) FILTER (WHERE %5$s),
+                        array_agg(score) FILTER (WHERE %5$s)
+                    FROM (
+                        SELECT document_id, position, filters, lexemes, %4$s AS score
+                        FROM (
+                            -- The distance is in the order alone: selected, it would be computed anew
+                            -- from the text.
+                            SELECT document_id, position, filters, lexemes, %6$s
+                            FROM rankgres.%1$I
+                            ORDER BY textsearch_words OPERATOR(%2$I.<@>) %2$I.to_bm25query($7, %3$L)
+                            LIMIT $12
+                        ) AS chunk
+                    ) AS scored
+                    $statement$,
+                    partition,
+                    extension_schema,
+                    index_name,
+                    score_expression,
+                    conditions,
+                    saturation
+                )
+                INTO scanned, last_score, document_ids, positions, scores
+                USING
+                    term.terms, term.weights, statistics.mean_length, generation.bm25_k1,
+                    generation.bm25_b, heading_weight, words, filter, parsed.condition,
+                    parsed.clauses, clauses_wanted, depth;
+                SELECT
+                    count(DISTINCT kept.document_id),
+                    -- What was not returned scores in the index no more than the last chunk does, and
+                    -- the index may have that one too high by an eighth.
+                    count(DISTINCT kept.document_id) FILTER (
+                        WHERE scanned < depth OR kept.score > last_score * 1.125
+                    )
+                INTO matched, certain
+                FROM unnest(document_ids, scores) AS kept (document_id, score);
+                EXIT WHEN certain >= candidates OR (depth = posting_budget AND matched >= candidates);
+                IF scanned < depth THEN
+                    reason := 'pg_textsearch was read to its end';
+                ELSIF matched < candidates
+                    -- Twice: how often the first chunks match says little of the next.
+                    AND (depth = posting_budget
+                        OR depth::bigint * candidates > 2::bigint * posting_budget * matched)
+                THEN
+                    reason := 'too little of what pg_textsearch returns matches';
+                END IF;
+                EXIT WHEN reason IS NOT NULL;
+                depth := least(4::bigint * depth, posting_budget);
+            END LOOP;
+            PERFORM set_config('jit', jit_before, true);
+        EXCEPTION WHEN query_canceled OR OTHERS THEN
+            PERFORM pg_advisory_unlock_shared(writing);
+            RAISE;
+        END;
+        PERFORM pg_advisory_unlock_shared(writing);
+    END IF;
+
+    IF reason IS NOT NULL THEN
+        RETURN QUERY SELECT * FROM rankgres.search_lexical_v2(
+            searched_generation, parsed, candidates, passages, filter, posting_budget, match,
+            heading_weight
+        );
+        PERFORM set_config(
+            'rankgres.lexical_explain',
+            (
+                current_setting('rankgres.lexical_explain')::jsonb
+                || jsonb_build_object('reason', reason)
+            )::text,
+            true
+        );
+        RETURN;
+    END IF;
+    PERFORM set_config(
+        'rankgres.lexical_explain',
+        jsonb_build_object(
+            'plan', 'pg_textsearch',
+            'terms', cardinality(term.terms),
+            'scored', scanned,
+            -- As far as the index skips nothing that it should not.
+            'exact', NOT term.cut AND certain >= candidates,
+            'bounded', term.cut OR certain < candidates
+        )::text,
+        true
+    );
+    RETURN QUERY EXECUTE format(
+        $statement$
+        WITH scanned AS (
+            -- Distinct: 1.0.0 returns some chunks twice from a deep scan.
+            SELECT DISTINCT document_id, position, score
+            FROM unnest($13, $14, $15) AS kept (document_id, position, score)
+        ),
+        best AS (
+            SELECT
+                document_id,
+                row_number() OVER (ORDER BY max(score) DESC, document_id COLLATE "C") AS rank
+            FROM scanned
+            GROUP BY document_id
+            ORDER BY rank
+            LIMIT $16
         ),
         placed AS (
             SELECT
                 *,
                 row_number() OVER (PARTITION BY document_id ORDER BY score DESC, position) AS passage
-            FROM scored
-        ),
-        best AS (
-            SELECT
-                document_id,
-                row_number() OVER (ORDER BY score DESC, document_id COLLATE "C") AS rank
-            FROM placed
-            WHERE passage = 1
-            ORDER BY rank
-            LIMIT $7
+            FROM (%s) AS chunk JOIN best USING (document_id)
         )
         SELECT document_id, position, score, rank, passage
-        FROM placed JOIN best USING (document_id)
-        WHERE passage <= $8
+        FROM placed
+        WHERE passage <= $17
         ORDER BY rank, passage
         $statement$,
-        matching,
-        contributions
-    ) USING terms, weights, pool, filter, posting_budget, mean_length, candidates, passages,
-        generation.bm25_k1, generation.bm25_b, common, fallback;
+        CASE
+            WHEN passages = 1 THEN 'SELECT * FROM scanned'
+            -- All chunks of the best documents, also those that the scan did not come to.
+            ELSE format(
+                'SELECT document_id, position, score
+                FROM (
+                    SELECT document_id, position, filters, lexemes, %1$s AS score
+                    FROM (
+                        SELECT document_id, position, filters, lexemes, %2$s
+                        FROM rankgres.%3$I
+                        WHERE generation_id = %4$L AND document_id IN (SELECT document_id FROM best)
+                        -- Keeps the saturation from being computed once more in every summand.
+                        OFFSET 0
+                    ) AS chunk
+                ) AS scored
+                WHERE %5$s',
+                score_expression,
+                saturation,
+                partition,
+                searched_generation,
+                conditions
+            )
+        END
+    ) USING
+        term.terms, term.weights, statistics.mean_length, generation.bm25_k1, generation.bm25_b,
+        heading_weight, words, filter, parsed.condition, parsed.clauses, clauses_wanted, depth,
+        document_ids, positions, scores, candidates, passages;
 END
 $_$;
 
-CREATE FUNCTION rankgres.search_vector_v1(searched_generation bigint, query_embedding public.vector, candidates integer, passages integer DEFAULT 1, filter jsonpath DEFAULT NULL::jsonpath, ef_search integer DEFAULT NULL::integer) RETURNS TABLE(document_id text, "position" integer, score double precision, rank bigint, passage bigint)
+CREATE FUNCTION rankgres.search_vector_plan_v1(generation rankgres.generation, chunk_total bigint, chunks_wanted bigint, filter jsonpath, condition tsquery, given_ef_search integer, OUT plan text, OUT ef_search integer, OUT index_chunks bigint, OUT scan_tuples bigint, OUT selectivity double precision, OUT sampled bigint, OUT served boolean, OUT returned_ms double precision, OUT hnsw_ms double precision, OUT exact_ms double precision) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $_$
+DECLARE
+    -- The width of an unfiltered search by the number of chunks wanted. Measured at 200,000 chunks of
+    -- 384 dimensions, m 16, 100 wanted: recall 0.970 at twice, 0.984 at three times as many.
+    ef_search_share constant double precision := 3;
+    ef_search_least constant double precision := 200;
+    -- Microseconds at 384 dimensions, measured there too: a chunk that the index returns, a node that
+    -- it visits (about six for one returned), a chunk that a sequential scan looks at, a chunk fetched
+    -- through a GIN index and measured. Only their ratios decide.
+    returned_us constant double precision := 40;
+    visited_us constant double precision := 7;
+    scanned_us constant double precision := 2;
+    fetched_us constant double precision := 5;
+    -- Distances are about half of it all.
+    slower double precision := (1 + generation.embedding_dimension / 384.0) / 2 / 1000;
+    restricted boolean := filter IS NOT NULL OR condition IS NOT NULL;
+    -- Bits order coarsely: take more of them and order these by the real distance.
+    oversampling integer := CASE generation.storage_type WHEN 'bit' THEN 4 ELSE 1 END;
+    width double precision;
+    share double precision := 1;
+    bitmap_scan constant jsonpath := 'strict $.** ? (@."Node Type" == "Bitmap Index Scan")';
+    path jsonb;
+    used jsonb;
+BEGIN
+    width := coalesce(
+        given_ef_search, greatest(ef_search_least, ef_search_share * oversampling * chunks_wanted)
+    );
+    exact_ms := slower * scanned_us * chunk_total;
+    IF restricted AND (generation.hnsw_state <> 'ready' OR exact_ms > slower * returned_us * width) THEN
+        SELECT estimate.selectivity, estimate.sampled INTO selectivity, sampled
+        FROM rankgres.chunk_selectivity_v1(generation.id, filter, condition) AS estimate;
+        share := selectivity;
+        -- Whether a GIN index serves the filter, as it does equality, or would have to be read whole,
+        -- as for ranges, is for the planner to say: by what reading it costs.
+        EXECUTE 'EXPLAIN (FORMAT JSON) ' || rankgres.search_vector_statement_v1(
+            generation, 'exact', filter IS NOT NULL, condition IS NOT NULL
+        )
+        INTO path
+        USING
+            array_fill(1, ARRAY[generation.embedding_dimension])::vector, filter, condition,
+            chunks_wanted, chunks_wanted;
+        served := false;
+        FOR used IN SELECT jsonb_path_query(path, bitmap_scan) LOOP
+            -- What the list of pending entries costs every query is no sign of it.
+            EXECUTE format(
+                'EXPLAIN (FORMAT JSON) SELECT FROM rankgres.%I WHERE %s',
+                'chunk_' || generation.id,
+                CASE WHEN used ->> 'Index Name' LIKE '%\_filters'
+                    THEN 'filters @@ ''exists($."" ? (@ == 1))''' ELSE 'lexemes @@ ''nothing''' END
+            ) INTO path;
+            served := served
+                OR (used ->> 'Total Cost')::double precision - coalesce(
+                    (jsonb_path_query_first(path, bitmap_scan) ->> 'Total Cost')::double precision, 0
+                ) < 0.5 * current_setting('random_page_cost')::double precision
+                * pg_relation_size(format('rankgres.%I', used ->> 'Index Name')::regclass)
+                / current_setting('block_size')::double precision;
+        END LOOP;
+        exact_ms := CASE
+            WHEN served THEN slower * fetched_us * chunk_total * share
+            ELSE exact_ms + slower * scanned_us * chunk_total * share
+        END;
+    END IF;
+    -- The rarer what satisfies, the more of it lies beyond the first width: look further, in part.
+    IF given_ef_search IS NULL THEN
+        width := width / sqrt(share);
+    END IF;
+    index_chunks := oversampling * chunks_wanted;
+    IF width > 1000 AND share = 1 THEN
+        -- Wider than pgvector takes: the walk goes on instead.
+        index_chunks := greatest(index_chunks, least(width, chunk_total));
+    END IF;
+    ef_search := least(width, 1000);
+    returned_ms := slower * returned_us;
+    hnsw_ms := returned_ms * greatest(ef_search, index_chunks / share);
+    plan := CASE WHEN generation.hnsw_state = 'ready' AND hnsw_ms < exact_ms THEN 'hnsw' ELSE 'exact' END;
+    scan_tuples := least(
+        greatest(2 * hnsw_ms, exact_ms) / (slower * visited_us), 2147483647
+    );
+END
+$_$;
+
+CREATE FUNCTION rankgres.search_vector_statement_v1(generation rankgres.generation, plan text, filtered boolean, conditioned boolean) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+    SELECT format(
+        $statement$
+        SELECT array_agg(document_id), array_agg(position), array_agg(distance)
+        FROM (
+            SELECT document_id, position, distance
+            FROM (
+                SELECT document_id, position, %2$s AS distance
+                FROM rankgres.%1$I
+                WHERE %3$s
+                ORDER BY %4$s
+            ) AS scanned
+            ORDER BY distance, document_id COLLATE "C", position
+            LIMIT $4
+        ) AS nearest
+        $statement$,
+        'chunk_' || generation.id,
+        rankgres.generation_distance_v1(generation, '$1'),
+        concat_ws(
+            ' AND ',
+            'true',
+            CASE WHEN filtered THEN 'filters @@ $2' END,
+            CASE WHEN conditioned THEN 'lexemes @@ $3' END
+        ),
+        CASE plan
+            WHEN 'hnsw' THEN rankgres.generation_hnsw_order_v1(generation, '$1') || ' LIMIT $5'
+            -- An expression that no index has, and no choice left between equals.
+            ELSE '0 + ' || rankgres.generation_distance_v1(generation, '$1')
+                || ', document_id COLLATE "C", position LIMIT $4'
+        END
+    )
+$_$;
+
+CREATE FUNCTION rankgres.search_vector_v2(searched_generation bigint, query_embedding public.vector, candidates integer, passages integer DEFAULT 1, filter jsonpath DEFAULT NULL::jsonpath, condition tsquery DEFAULT NULL::tsquery, ef_search integer DEFAULT NULL::integer, deadline timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(document_id text, "position" integer, score double precision, rank bigint, passage bigint)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
 #variable_conflict use_column
 DECLARE
     generation rankgres.generation;
     chunk_total bigint;
     chunks_wanted bigint;
-    -- Bits order coarsely: take more of them and order these by the real distance.
-    oversampling integer := 1;
-    distance text;
-    plan text;
+    planned record;
+    plan text := 'none';
+    step text;
+    step_ms double precision;
+    left_ms double precision;
+    reason text;
     document_ids text [];
     positions integer [];
     distances double precision [];
     documents_found bigint;
-    -- Set during the scan and put back after it. Clauses SET of the function would do the same, but
-    -- to create or restore such a function takes a superuser while pgvector is not loaded.
-    settings_during constant jsonb :=
-        '{"hnsw.iterative_scan": "relaxed_order", "hnsw.max_scan_tuples": "20000"}';
+    -- Set during the search and put back after it. Clauses SET of the function would do the same,
+    -- but to create or restore such a function takes a superuser while pgvector is not loaded.
     settings_before jsonb;
 BEGIN
-    PERFORM set_config('rankgres.vector_plan', 'exact', true);
     SELECT * INTO STRICT generation FROM rankgres.generation WHERE id = searched_generation;
     IF vector_dims(query_embedding) <> generation.embedding_dimension THEN
         RAISE EXCEPTION 'query_embedding has % dimensions, the collection''s embeddings have %',
@@ -1030,66 +3758,103 @@ BEGIN
         SELECT chunk_count, document_count FROM rankgres.chunk_total_change
         WHERE generation_id = searched_generation
     ) AS total;
-    IF chunk_total = 0 THEN
-        RETURN;
-    END IF;
-    distance := rankgres.generation_distance_v1(generation, '$1');
-    plan := CASE generation.hnsw_state WHEN 'ready' THEN 'hnsw' ELSE 'exact' END;
-    IF plan = 'hnsw' AND generation.storage_type = 'bit' THEN
-        oversampling := 4;
-    END IF;
+    SELECT * INTO planned FROM rankgres.search_vector_plan_v1(
+        generation, chunk_total, chunks_wanted, filter, condition, ef_search
+    );
+    step := planned.plan;
 
     SELECT jsonb_object_agg(name, current_setting(name)) INTO settings_before
-    FROM unnest('{hnsw.ef_search,hnsw.iterative_scan,hnsw.max_scan_tuples}'::text []) AS name;
-    PERFORM set_config(key, value, true) FROM jsonb_each_text(settings_during);
+    FROM unnest(
+        '{hnsw.ef_search,hnsw.iterative_scan,hnsw.max_scan_tuples,hnsw.scan_mem_multiplier,
+        enable_sort,enable_bitmapscan,jit}'::text []
+    ) AS name;
+    PERFORM
+        set_config('hnsw.iterative_scan', 'relaxed_order', true),
+        -- What a walk remembers: 100 MB are about a million nodes.
+        set_config('hnsw.scan_mem_multiplier', greatest(
+            1, least(1000, ceil(100 * 1024 ^ 2 / pg_size_bytes(current_setting('work_mem'))))
+        )::text, true),
+        -- The planner's costs of vectors are high enough to compile statements that take milliseconds.
+        set_config('jit', 'off', true);
     LOOP
-        PERFORM set_config(
-            'hnsw.ef_search',
-            least(1000, coalesce(ef_search, greatest(100, 2 * oversampling * chunks_wanted)))::text,
-            true
-        );
-        EXECUTE format(
-            $statement$
-            SELECT array_agg(document_id), array_agg(position), array_agg(distance)
-            FROM (
-                SELECT document_id, position, distance
-                FROM (
-                    SELECT document_id, position, %2$s AS distance
-                    FROM rankgres.%1$I
-                    %3$s
-                    ORDER BY %4$s
-                    LIMIT $3 * %5$s
-                ) AS scanned
-                ORDER BY distance, document_id COLLATE "C", position
-                LIMIT $3
-            ) AS nearest
-            $statement$,
-            'chunk_' || searched_generation,
-            distance,
-            CASE WHEN filter IS NOT NULL THEN 'WHERE filters @@ $2' ELSE '' END,
-            CASE plan
-                WHEN 'hnsw' THEN rankgres.generation_hnsw_order_v1(generation, '$1')
-                -- An expression that no index has, and no choice left between equals.
-                ELSE '0 + ' || distance || ', document_id COLLATE "C", position'
-            END,
-            oversampling
+        EXIT WHEN chunk_total = 0;
+        left_ms := 1000 * extract(EPOCH FROM deadline - clock_timestamp());
+        IF step = 'exact' AND left_ms < planned.exact_ms AND plan = 'none'
+            AND generation.hnsw_state = 'ready' THEN
+            -- Better what the index gives in that time than nothing.
+            step := 'hnsw';
+            reason := format(
+                'deadline: exact search would take about %s ms, %s ms were left for the index',
+                ceil(planned.exact_ms), floor(greatest(left_ms, 0))
+            );
+        END IF;
+        -- A walk can be bounded, so it only wants some time; exact search takes what it takes.
+        step_ms := CASE step WHEN 'exact' THEN planned.exact_ms ELSE least(planned.hnsw_ms, 1) END;
+        IF left_ms < step_ms THEN
+            reason := format(
+                'deadline: %s search would take about %s ms, %s ms are left',
+                step, ceil(step_ms), floor(greatest(left_ms, 0))
+            );
+            EXIT;
+        END IF;
+        plan := CASE WHEN plan = 'hnsw' AND step = 'exact' THEN 'hnsw+exact' ELSE step END;
+        planned.ef_search := greatest(1, least(planned.ef_search, left_ms / planned.returned_ms));
+        PERFORM
+            set_config('hnsw.ef_search', planned.ef_search::text, true),
+            -- A node that a walk visits and hands out at its end takes a third of a result.
+            set_config('hnsw.max_scan_tuples', greatest(1, least(
+                planned.scan_tuples, 3 * left_ms / planned.returned_ms
+            ))::integer::text, true),
+            set_config(
+                'enable_sort',
+                CASE step WHEN 'hnsw' THEN 'off' ELSE settings_before ->> 'enable_sort' END,
+                true
+            ),
+            -- Not through an index that would be read whole.
+            set_config(
+                'enable_bitmapscan',
+                CASE WHEN NOT planned.served THEN 'off'
+                    ELSE settings_before ->> 'enable_bitmapscan' END,
+                true
+            );
+        EXECUTE rankgres.search_vector_statement_v1(
+            generation, step, filter IS NOT NULL, condition IS NOT NULL
         )
         INTO document_ids, positions, distances
-        USING query_embedding, filter, chunks_wanted;
+        USING query_embedding, filter, condition, chunks_wanted, planned.index_chunks;
         documents_found := (SELECT count(DISTINCT id) FROM unnest(document_ids) AS id);
 
-        IF plan = 'hnsw' AND coalesce(cardinality(document_ids), 0) < least(chunks_wanted, chunk_total)
+        IF step = 'hnsw' AND coalesce(cardinality(document_ids), 0) < least(chunks_wanted, chunk_total)
         THEN
-            plan := 'hnsw+exact';
+            step := 'exact';
             CONTINUE;
         END IF;
         EXIT WHEN documents_found >= candidates
             OR coalesce(cardinality(document_ids), 0) < chunks_wanted
             OR chunks_wanted >= chunk_total;
+        -- Some documents have many more chunks than others.
         chunks_wanted := 2 * chunks_wanted;
+        planned.index_chunks := 2 * planned.index_chunks;
+        planned.ef_search := least(2 * planned.ef_search, 1000);
+        planned.scan_tuples := least(2 * planned.scan_tuples, 2147483647);
+        planned.hnsw_ms := 2 * planned.hnsw_ms;
     END LOOP;
     PERFORM set_config(key, value, true) FROM jsonb_each_text(settings_before);
-    PERFORM set_config('rankgres.vector_plan', plan, true);
+    PERFORM set_config(
+        'rankgres.vector_explain',
+        jsonb_build_object(
+            'plan', CASE chunk_total WHEN 0 THEN 'exact' ELSE plan END,
+            'ef_search', CASE WHEN plan LIKE 'hnsw%' THEN planned.ef_search END,
+            'selectivity', round(planned.selectivity::numeric, 6),
+            'sampled', planned.sampled,
+            'expected_hnsw_ms', CASE generation.hnsw_state
+                WHEN 'ready' THEN round(planned.hnsw_ms::numeric, 1) END,
+            'expected_exact_ms', round(planned.exact_ms::numeric, 1),
+            'complete', reason IS NULL,
+            'reason', reason
+        )::text,
+        true
+    );
 
     RETURN QUERY
     WITH placed AS (
@@ -1118,36 +3883,320 @@ BEGIN
     WHERE passage <= passages
     ORDER BY rank, passage;
 END
-$_$;
+$$;
 
-CREATE FUNCTION rankgres.snippet_v1(searched_generation bigint, query text, passage text, start_mark text, stop_mark text) RETURNS text
+CREATE FUNCTION rankgres.snippet_beginning_v1(content text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    SELECT CASE
+        WHEN length(trimmed.content) <= shown.characters THEN trimmed.content
+        ELSE coalesce(
+            -- The longest run of whole sentences; the first one may not be longer than what is shown.
+            substring(
+                shown.beginning
+                FROM '^.{20,}(?:[.!?]["''”’)]?(?=\s)|[。！？][」』”]?)'
+            ),
+            substring(shown.beginning FROM '^(.{20,})\s') || ' …',
+            shown.beginning || '…'
+        )
+    END
+    FROM (SELECT btrim(passage.content, E' \t\n\r') AS content FROM (SELECT content) AS passage) AS trimmed
+    CROSS JOIN LATERAL (
+        -- Han, kana and Hangul say in one character what others say in three.
+        SELECT CASE WHEN left(trimmed.content, 100) ~ '[\u3040-\u9fff\uac00-\ud7a3]{4}' THEN 80 ELSE 200 END
+    ) AS width (characters)
+    CROSS JOIN LATERAL (
+        SELECT width.characters, left(trimmed.content, width.characters + 1)
+    ) AS shown (characters, beginning)
+$$;
+
+CREATE FUNCTION rankgres.snippet_marked_v1(configs text[], wanted text[], content text, start_mark text, stop_mark text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+DECLARE
+    -- What is looked at of a very long passage, and of one that is full of the query's words.
+    max_characters constant integer := 20000;
+    max_hits constant integer := 200;
+    -- A passage that is shown whole.
+    max_whole constant integer := 220;
+    max_lexemes constant integer := 100;
+    -- Blocks of the scripts that write no blanks.
+    unspaced constant text :=
+        '\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u2e80-\u31ff\u3400-\u9fff'
+        '\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff';
+    -- A run of what may be a word, or one other character: punctuation, or of these scripts.
+    inner_part constant text :=
+        '[^\u0001-/:-@\[-`{-\u00a9\u00ab-\u00bf\u2000-\u206f' || unspaced || ']+|.';
+    -- "<", which would begin a tag, and punctuation that is a letter under the locale C: hidden from
+    -- the parser behind control characters, and put back.
+    punctuation constant text :=
+        U&'<\00A0\00A1\00AB\00B7\00BB\00BF\060C\061B\061F\2010\2011\2013\2014\2018\2019\201A'
+        '\201C\201D\201E\2022\2026\2039\203A\2212';
+    hidden constant text :=
+        U&'\0001\0002\0003\0004\0005\0006\0007\0008\000B\000C\000E\000F\0010\0011\0012\0013\0014'
+        '\0015\0016\0017\0018\0019\001A\001B\001C';
+    any_wanted tsquery;
+    plain boolean;
+    matching text [] := '{}';
+    -- What is marked of the matching words: the word, from where to where, which of the wanted it is.
+    words text [] := '{}';
+    froms integer [] := '{}';
+    tos integer [] := '{}';
+    whiches integer [] := '{}';
+    -- The same by the passage's characters, in their order.
+    starts integer [] := '{}';
+    stops integer [] := '{}';
+    numbers integer [] := '{}';
+    config text;
+    word text;
+    piece text;
+    number integer;
+    place integer;
+    width integer;
+    seen integer [];
+    shown integer [] := '{}';
+    news integer;
+    most_news integer;
+    best integer;
+    best_stop integer;
+    fragments int4range [] := '{}';
+    fragment int4range;
+    first integer;
+    last integer;
+    excerpt text := '';
+BEGIN
+    content := left(content, max_characters);
+    wanted := wanted[1:max_lexemes];
+    any_wanted := (
+        SELECT string_agg('''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || '''', '|')
+        FROM unnest(wanted) AS lexeme
+    )::tsquery;
+    IF any_wanted IS NULL THEN
+        RETURN NULL;
+    END IF;
+    IF configs[1] NOT LIKE 'unaccent+%' AND content !~ ('[' || unspaced || ']') THEN
+        config := configs[1];
+        IF cardinality(configs) > 1 THEN
+            SELECT given.name INTO config
+            FROM unnest(configs) WITH ORDINALITY AS given (name, place)
+            ORDER BY ts_rank(rankgres.lexemes_v1(given.name, content), any_wanted) DESC, given.place
+            LIMIT 1;
+        END IF;
+        plain := octet_length(content) = length(content);
+        excerpt := ts_headline(
+            config::regconfig,
+            -- As lexemes_words has it, some dots and slashes end a word.
+            regexp_replace(
+                regexp_replace(
+                    CASE WHEN plain THEN replace(content, '<', E'\x01')
+                        ELSE translate(content, punctuation, hidden) END,
+                    '(?<=[a-zA-Z_\u00c0-\uffff])\.(?=[a-zA-Z_\u00c0-\uffff])', E'\x1E', 'g'
+                ),
+                '(?<=[a-zA-Z_\u00c0-\uffff])/(?=[a-zA-Z_\u00c0-\uffff])'
+                '|(?<![a-zA-Z0-9_:/\u0001\u00c0-\uffff])/(?=[a-zA-Z_\u00c0-\uffff])', E'\x1D', 'g'
+            ),
+            any_wanted,
+            format('StartSel="%s", StopSel="%s", ', start_mark, stop_mark) || CASE
+                WHEN length(content) <= max_whole THEN 'HighlightAll=true'
+                ELSE 'MaxFragments=2, MaxWords=30, MinWords=12, FragmentDelimiter=" … "'
+            END
+        );
+        IF strpos(excerpt, start_mark) = 0 THEN
+            RETURN NULL;
+        END IF;
+        excerpt := replace(replace(replace(excerpt, E'\x1E', '.'), E'\x01', '<'), E'\x1D', '/');
+        RETURN CASE WHEN plain THEN excerpt ELSE translate(excerpt, hidden, punctuation) END;
+    END IF;
+    FOREACH config IN ARRAY configs LOOP
+        matching := matching || ARRAY(
+            SELECT split.word
+            FROM (
+                SELECT DISTINCT part AS word
+                FROM string_to_table(
+                    translate(content, U&'\0009\000A\000D\00A0', '    '), ' '
+                ) AS part
+                WHERE part <> '' AND part <> ALL (matching)
+            ) AS split
+            WHERE rankgres.lexemes_v1(config, split.word) @@ any_wanted
+        );
+    END LOOP;
+    -- Of (state-of-the-art), the parts that match; of what matches as a whole alone, the whole.
+    FOREACH word IN ARRAY matching LOOP
+        place := 0;
+        number := NULL;
+        FOR piece IN SELECT part[1] FROM regexp_matches(word, inner_part, 'g') AS part LOOP
+            IF piece !~ ('^[' || unspaced || ']') THEN
+                FOREACH config IN ARRAY configs LOOP
+                    IF rankgres.lexemes_v1(config, piece) @@ any_wanted THEN
+                        number := array_position(wanted, (
+                            SELECT lexeme
+                            FROM unnest(tsvector_to_array(rankgres.lexemes_v1(config, piece))) AS lexeme
+                            WHERE lexeme = ANY (wanted)
+                            LIMIT 1
+                        ));
+                        words := words || word;
+                        froms := froms || place;
+                        tos := tos || place + length(piece);
+                        whiches := whiches || number;
+                        EXIT;
+                    END IF;
+                END LOOP;
+            END IF;
+            place := place + length(piece);
+        END LOOP;
+        -- What is cut into pairs is looked for below.
+        IF number IS NULL AND word !~ ('[' || unspaced || ']') THEN
+            words := words || word;
+            froms := froms || length(word) - length(ltrim(word, '("''['));
+            tos := tos || length(rtrim(word, '.,;:!?)"''’”]…'));
+            whiches := whiches || 0;
+        END IF;
+    END LOOP;
+    place := 0;
+    IF words <> '{}' THEN
+        FOREACH piece IN ARRAY string_to_array(translate(content, U&'\0009\000A\000D\00A0', '    '), ' ')
+        LOOP
+            IF piece = ANY (words) AND cardinality(starts) < max_hits THEN
+                FOR number IN 1..cardinality(words) LOOP
+                    IF words[number] = piece THEN
+                        starts := starts || place + froms[number];
+                        stops := stops || place + tos[number];
+                        numbers := numbers || whiches[number];
+                    END IF;
+                END LOOP;
+            END IF;
+            place := place + length(piece) + 1;
+        END LOOP;
+    END IF;
+    seen := '{}';
+    FOR number IN 1..cardinality(wanted) LOOP
+        -- A letter before it stays apart only from what is cut into pairs.
+        CONTINUE WHEN octet_length(wanted[number]) = length(wanted[number])
+            OR strpos(content, wanted[number]) = 0
+            OR rankgres.lexemes_words_v1('a' || wanted[number], false) NOT LIKE 'a %';
+        place := 0;
+        FOREACH piece IN ARRAY string_to_array(content, wanted[number]) LOOP
+            place := place + length(piece);
+            EXIT WHEN place >= length(content) OR cardinality(starts) >= 2 * max_hits;
+            starts := starts || place;
+            place := place + length(wanted[number]);
+            stops := stops || place;
+            numbers := numbers || number;
+            seen := seen || number;
+        END LOOP;
+    END LOOP;
+    IF starts = '{}' THEN
+        RETURN NULL;
+    ELSIF seen <> '{}' THEN
+        SELECT
+            array_agg(hit.start ORDER BY hit.start, hit.stop),
+            array_agg(hit.stop ORDER BY hit.start, hit.stop),
+            array_agg(hit.number ORDER BY hit.start, hit.stop)
+        INTO starts, stops, numbers
+        FROM unnest(starts, stops, numbers) AS hit (start, stop, number);
+    END IF;
+
+    -- Han, kana and Hangul say in one character what others say in three.
+    width := CASE WHEN substr(content, starts[1] + 1, 100) ~ '[\u3040-\u9fff\uac00-\ud7a3]{4}' THEN 70
+        ELSE 170 END;
+    IF length(content) <= least(1.3 * width, max_whole) THEN
+        fragments := ARRAY[int4range(0, length(content))];
+    ELSE
+        -- Twice what says most that has not been shown: the most different words, then the earliest.
+        FOR turn IN 1..2 LOOP
+            most_news := 0;
+            FOR hit IN 1..cardinality(starts) LOOP
+                CONTINUE WHEN numbers[hit] = ANY (shown);
+                seen := shown;
+                news := 0;
+                place := hit;
+                WHILE place <= cardinality(starts) AND stops[place] <= starts[hit] + width LOOP
+                    IF numbers[place] <> ALL (seen) THEN
+                        seen := seen || numbers[place];
+                        news := news + 1;
+                    END IF;
+                    place := place + 1;
+                END LOOP;
+                IF greatest(news, 1) > most_news THEN
+                    most_news := greatest(news, 1);
+                    best := hit;
+                    best_stop := greatest(stops[hit], stops[greatest(hit, place - 1)]);
+                END IF;
+            END LOOP;
+            EXIT WHEN most_news = 0;
+            FOR hit IN best..cardinality(starts) LOOP
+                EXIT WHEN starts[hit] >= best_stop;
+                shown := shown || numbers[hit];
+            END LOOP;
+            -- Room on both sides: from the beginning of a sentence, if one is near, else of a word.
+            first := greatest(0, starts[best] - (width - (best_stop - starts[best])) / 2);
+            IF first > 0 THEN
+                piece := substr(content, first + 1, starts[best] - first);
+                first := first + coalesce(
+                    length(substring(piece FROM '^.*(?:[.!?]["''”’)]?\s+|[。！？][」』”]?)')),
+                    length(substring(piece FROM '^\S*\s+')),
+                    0
+                );
+            END IF;
+            last := least(length(content), greatest(first + width, best_stop));
+            IF last < length(content) THEN
+                last := best_stop + coalesce(
+                    length(substring(
+                        substr(content, best_stop + 1, last - best_stop + 1) FROM '^(.*)\s'
+                    )),
+                    last - best_stop
+                );
+            END IF;
+            fragments := fragments || int4range(first, last);
+        END LOOP;
+    END IF;
+
+    last := 0;
+    FOR fragment IN SELECT unnest(range_agg(given)) FROM unnest(fragments) AS given LOOP
+        excerpt := excerpt || CASE
+            WHEN lower(fragment) = 0 THEN ''
+            WHEN excerpt = '' THEN '… '
+            ELSE ' … '
+        END;
+        last := lower(fragment);
+        place := 1;
+        WHILE place <= cardinality(starts) AND starts[place] < upper(fragment) LOOP
+            IF starts[place] >= last THEN
+                first := starts[place];
+                excerpt := excerpt || substr(content, last + 1, first - last) || start_mark;
+                last := stops[place];
+                -- Pairs that overlap, and neighbours of a script without blanks, are one stretch.
+                WHILE starts[place + 1] <= last AND stops[place + 1] <= upper(fragment) LOOP
+                    place := place + 1;
+                    last := greatest(last, stops[place]);
+                END LOOP;
+                excerpt := excerpt || substr(content, first + 1, last - first) || stop_mark;
+            END IF;
+            place := place + 1;
+        END LOOP;
+        excerpt := excerpt || substr(content, last + 1, upper(fragment) - last);
+        last := greatest(last, upper(fragment));
+    END LOOP;
+    RETURN excerpt || CASE WHEN last < length(content) THEN ' …' ELSE '' END;
+END
+$$;
+
+CREATE FUNCTION rankgres.snippet_v2(searched_generation bigint, query text, content text, start_mark text, stop_mark text, language text DEFAULT NULL::text) RETURNS text
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
-    SELECT replace(ts_headline(
-        generation.text_search_config::regconfig,
-        replace(passage, '<', U&'\E002'),
-        -- Quoted lexemes joined by or; an empty query matches nothing, and the beginning is shown.
-        coalesce(
-            (
-                SELECT string_agg(
-                    '''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || '''', '|'
-                )
-                FROM unnest(tsvector_to_array(
-                    to_tsvector(generation.text_search_config::regconfig, query)
-                )) AS lexeme
-            ),
-            ''
-        )::tsquery,
-        format(
-            'StartSel="%s", StopSel="%s", MaxFragments=2, MaxWords=30, MinWords=12, '
-            'FragmentDelimiter=" … "',
+    SELECT coalesce(
+        rankgres.snippet_marked_v1(
+            rankgres.generation_configs_v1(searched_generation, language),
+            (rankgres.query_parse_v1(searched_generation, query, language)).lexemes,
+            content,
             start_mark,
             stop_mark
-        )
-    ), U&'\E002', '<')
-    FROM rankgres.generation
-    WHERE generation.id = searched_generation
+        ),
+        rankgres.snippet_beginning_v1(content)
+    )
 $$;
 
 CREATE FUNCTION rankgres.statistics_fold_v1(folded_generation bigint) RETURNS bigint
@@ -1201,6 +4250,142 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION rankgres.suggest(collection text, prefix text, suggestions integer DEFAULT 10) RETURNS TABLE(suggestion text, kind text, chunk_count bigint)
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT * FROM rankgres.suggest_v1(collection, prefix, suggestions)
+$$;
+
+CREATE FUNCTION rankgres.suggest_v1(collection text, prefix text, suggestions integer) RETURNS TABLE(suggestion text, kind text, chunk_count bigint)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+#variable_conflict use_column
+DECLARE
+    max_titles constant integer := 100;
+    max_counted constant integer := 1000;
+    max_lexemes constant integer := 100000;
+    last_letter constant text := U&'\+10FFFF';
+    -- As the index has them, so that it is used.
+    title constant text := 'lower(left(split_part(heading, '' > '', 1), 200)) COLLATE "C"';
+    titled constant text := 'heading <> '''' AND heading NOT LIKE ''…%''';
+    searched_generation bigint;
+    strip_accents boolean;
+    typed text := lower(regexp_replace(left(coalesce(prefix, ''), 1024), '^\s+', ''));
+    -- Without the quotes and brackets that it may begin with.
+    last_word text := ltrim(substring(typed FROM '[^\s]*$'), '"''([{<+-');
+    before_it text := left(typed, length(typed) - length(last_word));
+BEGIN
+    IF suggestions IS NULL OR suggestions NOT BETWEEN 1 AND 1000 THEN
+        RAISE EXCEPTION 'suggestions must be between 1 and 1000, not %', suggestions
+            USING ERRCODE = 'invalid_parameter_value',
+                COLUMN = 'suggestions',
+                HINT = 'ask for 10';
+    END IF;
+    SELECT generation.id, generation.text_search_config LIKE 'unaccent+%'
+    INTO searched_generation, strip_accents
+    FROM rankgres.generation
+    JOIN rankgres.collection AS searched ON searched.id = generation.collection_id
+    WHERE searched.name = suggest_v1.collection AND generation.state = 'active';
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'collection "%" does not exist', collection
+            USING ERRCODE = 'undefined_object',
+                HINT = 'SELECT name FROM rankgres.collection';
+    END IF;
+    -- As lexemes are; a word that the analysis takes apart has none that begins with all of it.
+    last_word := btrim(rankgres.lexemes_words_v1(last_word, strip_accents));
+    IF last_word LIKE '% %' THEN
+        last_word := '';
+    END IF;
+    RETURN QUERY EXECUTE format(
+        $statement$
+        WITH RECURSIVE title (key, step) AS (
+            (
+                SELECT %2$s, 1 FROM rankgres.%1$I
+                WHERE %3$s AND $1 <> '' AND %2$s >= $1 AND %2$s < $1 || $3
+                ORDER BY %2$s LIMIT 1
+            )
+            UNION ALL
+            SELECT
+                (
+                    SELECT %2$s FROM rankgres.%1$I
+                    WHERE %3$s AND %2$s > title.key AND %2$s < $1 || $3
+                    ORDER BY %2$s LIMIT 1
+                ),
+                step + 1
+            FROM title
+            WHERE title.key IS NOT NULL AND step < $5
+        ),
+        heading AS (
+            SELECT
+                (
+                    SELECT split_part(heading, ' > ', 1) FROM rankgres.%1$I
+                    WHERE %3$s AND %2$s = title.key LIMIT 1
+                ) AS suggestion,
+                'heading' AS kind,
+                (
+                    SELECT count(*) FROM (
+                        SELECT FROM rankgres.%1$I WHERE %3$s AND %2$s = title.key LIMIT $6
+                    ) AS chunk
+                ) AS chunk_count
+            FROM title
+            WHERE title.key IS NOT NULL
+        ),
+        -- Those that most chunks had when changes were last folded in, and all that changed since.
+        candidate AS (
+            (
+                SELECT lexeme FROM (
+                    SELECT lexeme, chunk_count FROM rankgres.lexeme
+                    WHERE generation_id = %4$L AND $2 <> '' AND lexeme >= $2 AND lexeme < $2 || $3
+                    LIMIT $7
+                ) AS base
+                ORDER BY chunk_count DESC, lexeme LIMIT 2 * $4
+            )
+            UNION
+            SELECT lexeme FROM (
+                SELECT lexeme FROM rankgres.lexeme_change
+                WHERE generation_id = %4$L AND $2 <> '' AND lexeme >= $2 AND lexeme < $2 || $3
+                LIMIT $7
+            ) AS change
+        ),
+        lexeme AS (
+            SELECT
+                $8 || counted.lexeme AS suggestion,
+                'lexeme' AS kind,
+                counted.chunk_count
+            FROM rankgres.query_lexemes_v2(
+                %4$L, ARRAY(SELECT lexeme FROM candidate), NULL
+            ) AS counted
+            ORDER BY counted.chunk_count DESC, counted.lexeme COLLATE "C" LIMIT $4
+        ),
+        ranked AS (
+            SELECT *, row_number() OVER (
+                PARTITION BY kind ORDER BY chunk_count DESC, suggestion COLLATE "C"
+            ) AS place
+            FROM (SELECT * FROM heading UNION ALL SELECT * FROM lexeme) AS found
+        )
+        SELECT suggestion, kind, chunk_count FROM ranked ORDER BY place, kind LIMIT $4
+        $statement$,
+        'chunk_' || searched_generation,
+        title,
+        titled,
+        searched_generation
+    ) USING typed, last_word, last_letter, suggestions, max_titles, max_counted, max_lexemes,
+        before_it;
+END
+$_$;
+
+CREATE FUNCTION rankgres.textsearch_word_v1(lexeme text) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    AS $_$
+    SELECT CASE
+        WHEN lexeme ~ '^([a-z]+|[0-9]+)$' THEN lexeme
+        -- A word of more than 2046 bytes would be dropped.
+        WHEN octet_length(lexeme) > 1000 THEN 'x1' || md5(lexeme)
+        ELSE 'x0' || encode(convert_to(lexeme, 'UTF8'), 'hex')
+    END
+$_$;
+
 CREATE TABLE rankgres.alembic_version (
     version_num character varying(32) NOT NULL
 );
@@ -1218,7 +4403,8 @@ CREATE TABLE rankgres.chunk (
     filters jsonb NOT NULL,
     lexemes tsvector NOT NULL,
     embedding public.halfvec,
-    embedding_full public.vector
+    embedding_full public.vector,
+    textsearch_words text
 )
 PARTITION BY LIST (generation_id);
 ALTER TABLE ONLY rankgres.chunk ALTER COLUMN lexemes SET STORAGE MAIN;
@@ -1230,6 +4416,8 @@ COMMENT ON TABLE rankgres.chunk IS 'What is searched. One partition a generation
 COMMENT ON COLUMN rankgres.chunk.start_offset IS 'Characters into the document''s text.';
 
 COMMENT ON COLUMN rankgres.chunk.embedding_full IS 'Set instead of embedding where the generation stores full precision.';
+
+COMMENT ON COLUMN rankgres.chunk.textsearch_words IS 'The lexemes spelled as words; NULL unless the generation has an index of pg_textsearch.';
 
 CREATE TABLE rankgres.chunk_total (
     generation_id bigint NOT NULL,
@@ -1250,10 +4438,14 @@ CREATE TABLE rankgres.collection (
     id bigint NOT NULL,
     name text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT collection_name_check CHECK ((name ~ '^[a-z][a-z0-9_-]{0,62}$'::text))
+    search_profile jsonb DEFAULT '{}'::jsonb NOT NULL,
+    CONSTRAINT collection_name_check CHECK ((name ~ '^[a-z][a-z0-9_-]{0,62}$'::text)),
+    CONSTRAINT collection_search_profile_check CHECK ((jsonb_typeof(search_profile) = 'object'::text))
 );
 
 COMMENT ON TABLE rankgres.collection IS 'A named set of documents.';
+
+COMMENT ON COLUMN rankgres.collection.search_profile IS 'Parameters of search_candidates that searches of this collection use unless they say otherwise.';
 
 ALTER TABLE rankgres.collection ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME rankgres.collection_id_seq
@@ -1335,6 +4527,13 @@ CREATE TABLE rankgres.document (
 
 COMMENT ON TABLE rankgres.document IS 'The managed table: documents that live in Rankgres itself.';
 
+CREATE TABLE rankgres.filter_field (
+    generation_id bigint NOT NULL,
+    name text NOT NULL COLLATE pg_catalog."C"
+);
+
+COMMENT ON TABLE rankgres.filter_field IS 'The filter fields that chunks of a generation have or had; a name may stand more than once.';
+
 ALTER TABLE rankgres.generation ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME rankgres.generation_id_seq
     START WITH 1
@@ -1343,6 +4542,13 @@ ALTER TABLE rankgres.generation ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE rankgres.generation_language (
+    generation_id bigint NOT NULL,
+    text_search_config text NOT NULL COLLATE pg_catalog."C"
+);
+
+COMMENT ON TABLE rankgres.generation_language IS 'The text-search configurations that chunks of a generation have or had instead of its own.';
 
 CREATE TABLE rankgres.lexeme (
     generation_id bigint NOT NULL,
@@ -1357,6 +4563,16 @@ CREATE TABLE rankgres.lexeme_change (
     chunk_count integer NOT NULL
 )
 WITH (autovacuum_vacuum_scale_factor='0.05');
+
+CREATE UNLOGGED TABLE rankgres.search_snapshot (
+    id uuid NOT NULL,
+    generation_id bigint NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    request jsonb NOT NULL,
+    ranking jsonb NOT NULL
+);
+
+COMMENT ON TABLE rankgres.search_snapshot IS 'Final lists of searches that page, until they expire: ids, positions, scores; no texts.';
 
 ALTER TABLE ONLY rankgres.alembic_version
     ADD CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num);
@@ -1385,7 +4601,14 @@ ALTER TABLE ONLY rankgres.lexeme
 ALTER TABLE ONLY rankgres.outbox
     ADD CONSTRAINT outbox_pkey PRIMARY KEY (generation_id, document_id);
 
+ALTER TABLE ONLY rankgres.search_snapshot
+    ADD CONSTRAINT search_snapshot_pkey PRIMARY KEY (id);
+
 CREATE INDEX chunk_total_change_generation ON rankgres.chunk_total_change USING btree (generation_id);
+
+CREATE INDEX filter_field_name ON rankgres.filter_field USING btree (generation_id, name);
+
+CREATE INDEX generation_language_generation ON rankgres.generation_language USING btree (generation_id);
 
 CREATE UNIQUE INDEX generation_one_active ON rankgres.generation USING btree (collection_id) WHERE (state = 'active'::text);
 
@@ -1406,5 +4629,11 @@ CREATE TRIGGER document_update_to_outbox AFTER UPDATE ON rankgres.document REFER
 ALTER TABLE ONLY rankgres.document
     ADD CONSTRAINT document_collection_id_fkey FOREIGN KEY (collection_id) REFERENCES rankgres.collection(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY rankgres.filter_field
+    ADD CONSTRAINT filter_field_generation_id_fkey FOREIGN KEY (generation_id) REFERENCES rankgres.generation(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY rankgres.generation
     ADD CONSTRAINT generation_collection_id_fkey FOREIGN KEY (collection_id) REFERENCES rankgres.collection(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY rankgres.generation_language
+    ADD CONSTRAINT generation_language_generation_id_fkey FOREIGN KEY (generation_id) REFERENCES rankgres.generation(id) ON DELETE CASCADE;

@@ -40,6 +40,17 @@ def test_the_words_of_a_relaxed_phrase_are_searched_under_the_same_exclusions(
     assert found(search(papers, '"keys access" -doors')) == ["keys"]
 
 
+def test_an_excluded_phrase_is_never_relaxed(papers: Connection) -> None:
+    for query in (
+        'keys -"access keys" -"old doors"',
+        'keys -text:"access keys" -"old doors"',
+        '"keys access" -"access keys" -“old doors”',
+    ):
+        assert search(papers, query) == [], query
+    search(papers, 'keys -"access keys" -"old doors"')
+    assert explained(papers)["relaxed"] is False
+
+
 def test_without_quotes_nothing_is_relaxed(papers: Connection) -> None:
     assert search(papers, "heading:keys") == []
     assert explained(papers)["relaxed"] is False
