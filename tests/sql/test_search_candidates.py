@@ -63,6 +63,32 @@ def test_what_one_stage_alone_listed_is_scored_by_the_other_without_a_rank(
     assert (rows["both"].lexical_rank, rows["both"].vector_rank) == (1, 2)
 
 
+@pytest.mark.parametrize("heading_weight", [1.0, 1.5])
+@pytest.mark.parametrize("distance", ["cosine", "inner_product", "l2"])
+@pytest.mark.parametrize("storage", ["halfvec", "vector", "bit"])
+def test_scores_of_what_a_stage_did_not_list_are_those_that_it_would_have_listed(
+    connection: Connection, heading_weight: float, distance: str, storage: str
+) -> None:
+    generation = make_collection(connection, distance=distance, storage_type=storage)
+    replace_chunks(
+        connection,
+        generation,
+        [
+            chunk("words", "cat cat cat", embedding=[0.25, 0.5, 0, 0]),
+            chunk("near", "cat dog dog dog", heading="cat", embedding=[1, 0.25, 0, 0]),
+        ],
+    )
+    # For the weight of either stage, the document that the other one did not list.
+    for weight, name in ((0.01, "near"), (0.99, "words")):
+        options: dict[str, Any] = {"heading_weight": heading_weight, "lexical_weight": weight}
+        full = by_document(search(connection, QUERY, NEAR, **options))[name]
+        [row] = search(connection, QUERY, NEAR, candidates=1, stage_candidates=1, **options)
+        assert row.document_id == name
+        assert (row.lexical_rank, row.vector_rank) == ((None, 1) if name == "near" else (1, None))
+        assert (row.lexical_score, row.vector_score) == (full.lexical_score, full.vector_score)
+        assert row.lexical_score
+
+
 def test_a_score_is_both_stages_shares_of_their_greatest(fused: Connection) -> None:
     # All chunks have three words, so 'cat' three, two and one times scores with k1 = 1.2
     # 3 / 4.2, 2 / 3.2 and 1 / 2.2 times the same.
