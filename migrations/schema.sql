@@ -3023,7 +3023,7 @@ CREATE FUNCTION rankgres.search_lexical_v2(searched_generation bigint, parsed ra
 #variable_conflict use_column
 DECLARE
     -- Measured at 1,000,000 chunks: fewer cost overlap with the exact list, more cost time alone.
-    scored_per_candidate constant integer := 30;
+    scored_per_candidate constant integer := 20;
     -- The rarest terms choose chunks, all terms score them.
     choosing_terms constant integer := 8;
     generation rankgres.generation;
