@@ -8,7 +8,8 @@
 --
 -- weights and counts are those of the choosing terms, eight at most: every set of them is looked at.
 -- expected is how many chunks a rung is to have if terms stood independently of each other; rungs
--- follow at half as many more each, from wanted on, to the last, which has any of the terms. unseen
+-- follow at half as many more each, from wanted on, to the last, which has any of the terms; where the
+-- first would have more than three times as many as wanted, what is above it comes before. unseen
 -- is the most that a chunk outside of a rung can promise.
 CREATE FUNCTION rankgres.lexical_rungs_v1(
     weights double precision [],
@@ -47,12 +48,14 @@ AS $function$
             *,
             CASE
                 WHEN unseen = 0 THEN 1000
-                ELSE floor(log(1.5, greatest(expected / wanted, 1e-9)::numeric))
+                WHEN expected >= wanted THEN floor(log(1.5, (expected / wanted)::numeric))
+                -- A common term that weighs much makes a leap: what is above it is not to be missed.
+                WHEN lead(expected) OVER (ORDER BY threshold DESC) > 3 * wanted THEN -1
             END AS step
         FROM cumulated
     )
     SELECT DISTINCT ON (step) threshold, unseen, expected
     FROM stepped
-    WHERE step >= 0
+    WHERE step IS NOT NULL
     ORDER BY step, threshold DESC
 $function$;

@@ -12,6 +12,7 @@ ANSWER: dict[str, Any] = {
     "complete": True,
     "incomplete_reason": None,
     "corrections": {},
+    "relaxed": False,
     "reranked": None,
     "facets": None,
     "next_cursor": None,

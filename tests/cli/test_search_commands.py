@@ -74,6 +74,7 @@ def test_json_is_the_answer_of_the_service(run: Run, filled: str) -> None:
         "complete",
         "incomplete_reason",
         "corrections",
+        "relaxed",
         "reranked",
         "facets",
         "next_cursor",

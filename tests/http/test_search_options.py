@@ -111,8 +111,15 @@ def test_match_demands_words(http: httpx.Client, match: str, found: set[str]) ->
 @pytest.mark.usefixtures("news")
 def test_a_phrase_has_to_be_there_in_both_stages(http: httpx.Client) -> None:
     assert ids(search(http, '"harbour market"')) == ["market"]
-    assert ids(search(http, '"market harbour"')) == []
     assert ids(search(http, '"night train"', mode="vector")) == ["train"]
+
+
+@pytest.mark.usefixtures("news")
+def test_a_phrase_that_nothing_has_is_answered_by_its_words_and_said(http: httpx.Client) -> None:
+    answer = search(http, '"market harbour"')
+    assert answer["relaxed"] is True
+    assert ids(answer)[0] == "market"
+    assert search(http, '"harbour market"')["relaxed"] is False
 
 
 @pytest.mark.usefixtures("news")

@@ -122,7 +122,7 @@ def test_every_shape_of_query_is_planned_as_it_should(
     ("filter_", "condition", "candidates", "plan"),
     [
         (None, None, 10, "hnsw"),
-        (None, None, 100, "hnsw"),
+        (None, None, 60, "hnsw"),
         (None, None, 4000, "exact"),  # half of all: a scan is cheaper than the walk
         ({"half": 0}, None, 10, "hnsw"),
         ({"half_percent": 3}, None, 10, "exact"),
@@ -157,7 +157,7 @@ def test_a_small_generation_is_searched_exactly_though_it_has_an_index(indexed: 
 def test_ef_search_is_as_given_or_follows_the_number_wanted(indexed: Connection) -> None:
     nearest(indexed, QUERIES[0], ef_search=77)
     assert vector_explained(indexed)["ef_search"] == 77
-    nearest(indexed, QUERIES[0], candidates=100)
-    assert vector_explained(indexed)["ef_search"] == 300
-    nearest(indexed, QUERIES[0], candidates=100, filter_={"half": 0})
-    assert 300 < vector_explained(indexed)["ef_search"] < 600
+    nearest(indexed, QUERIES[0], candidates=60)
+    assert vector_explained(indexed)["ef_search"] == 240
+    nearest(indexed, QUERIES[0], candidates=60, filter_={"half": 0})
+    assert 240 < vector_explained(indexed)["ef_search"] < 480

@@ -100,7 +100,7 @@ def test_a_condition_on_the_lexemes_holds_for_all_that_is_found(
 def test_recall_by_default(indexed: Connection) -> None:
     everything = np.arange(COUNT)
     recalls = [
-        len(truth(query, everything, 100) & set(ids(nearest(indexed, query, candidates=100)))) / 100
+        len(truth(query, everything, 60) & set(ids(nearest(indexed, query, candidates=60)))) / 60
         for query in QUERIES
     ]
     assert vector_explained(indexed)["plan"] == "hnsw"
