@@ -2249,9 +2249,12 @@ DECLARE
     parsed rankgres.parsed_query;
 BEGIN
     query := left(query, max_characters);
-    IF regexp_count(regexp_replace(query, '["“][^"”]*["”]', ' ', 'g'), '\S+') > max_words_around_phrases
-        AND query !~ '(^|\s)-[^\s-]|(heading|title|text):\S|\sOR\s' THEN
-        query := translate(query, '"“”„', '    ');
+    IF query ~ '["“”„]'
+        AND regexp_count(regexp_replace(query, '["“”„][^"“”„]*["“”„]', ' ', 'g'), '\S+')
+            > max_words_around_phrases
+        AND query !~ '(^|\s)-[^\s-]|(heading|title|text):\S|\sOR\s'
+    THEN
+        query := rankgres.query_unquoted_v1(query);
     END IF;
     IF query !~ '["\u201c-\u201e\u00a0\u3000]|(?:^|\s)-|\mOR\M'
         AND query !~* '(?:heading|title|text):'
@@ -2554,6 +2557,18 @@ CREATE FUNCTION rankgres.query_unhyphenated_v1(words text) RETURNS text
     END
 $_$;
 
+CREATE FUNCTION rankgres.query_unquoted_v1(query text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    SELECT regexp_replace(
+        query,
+        '(-(?:(?:heading|title|text):)?["“”„][^"“”„]*["“”„])|["“”„]([^"“”„]*)["“”„]',
+        '\1 \2 ',
+        'gi'
+    )
+$$;
+
 CREATE FUNCTION rankgres.query_words_v1(content text) RETURNS text
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
@@ -2719,6 +2734,16 @@ CREATE FUNCTION rankgres.score_scale_v1(ranked rankgres.ranked_chunk[], stage te
     FROM bounded CROSS JOIN spread
 $$;
 
+CREATE FUNCTION rankgres.score_unlisted_v1(ranked rankgres.ranked_chunk[], other rankgres.ranked_chunk[]) RETURNS rankgres.ranked_chunk[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    SELECT coalesce(array_agg(ROW(chunk.*)::rankgres.ranked_chunk), '{}')
+    FROM unnest(ranked) AS chunk
+    WHERE chunk.passage = 1
+        AND chunk.document_id NOT IN (SELECT listed.document_id FROM unnest(other) AS listed)
+$$;
+
 CREATE FUNCTION rankgres.score_vector_v1(scored_generation bigint, query_embedding public.vector, chunks rankgres.ranked_chunk[]) RETURNS SETOF rankgres.ranked_chunk
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
@@ -2807,6 +2832,8 @@ DECLARE
     condition jsonpath;
     lexical rankgres.ranked_chunk [] := '{}';
     nearest rankgres.ranked_chunk [] := '{}';
+    only_lexical rankgres.ranked_chunk [];
+    only_nearest rankgres.ranked_chunk [];
     vector_explain jsonb;
     documents rankgres.fused_document [];
 BEGIN
@@ -2838,10 +2865,12 @@ BEGIN
                 HINT = 'SELECT name FROM rankgres.collection';
     END;
     profile := rankgres.search_profile_v1(
-        (SELECT owner.search_profile FROM rankgres.collection AS owner WHERE owner.id = generation.collection_id),
+        (
+            SELECT owner.search_profile FROM rankgres.collection AS owner
+            WHERE owner.id = generation.collection_id
+        ),
         given
     );
-    language := coalesce(language, profile ->> 'language');
     wanted := (profile ->> 'candidates')::integer;
     stage_size := greatest((profile ->> 'stage_candidates')::integer, wanted);
     weight := CASE mode WHEN 'lexical' THEN 1 WHEN 'vector' THEN 0
@@ -2895,53 +2924,27 @@ BEGIN
             vector_explain := current_setting('rankgres.vector_explain')::jsonb;
         END IF;
         vector_done := clock_timestamp();
-        -- A quoted phrase that stands nowhere is a worse answer than its words. An excluded one stays.
-        without_phrases := regexp_replace(
-            query,
-            '(-(?:(?:heading|title|text):)?["“”„][^"“”„]*["“”„])|["“”„]([^"“”„]*)["“”„]',
-            '\1 \2 ',
-            'gi'
-        );
-        EXIT WHEN relaxed OR lexical <> '{}' OR nearest <> '{}'
-            OR replace(without_phrases, ' ', '') IS NOT DISTINCT FROM replace(query, ' ', '');
+        EXIT WHEN relaxed OR lexical <> '{}' OR nearest <> '{}';
+        -- A quoted phrase that stands nowhere is a worse answer than its words.
+        without_phrases := rankgres.query_unquoted_v1(query);
+        EXIT WHEN replace(without_phrases, ' ', '') IS NOT DISTINCT FROM replace(query, ' ', '');
         relaxed := true;
         query := without_phrases;
     END LOOP;
 
     IF mode = 'hybrid' AND profile ->> 'fusion' = 'theoretical' THEN
-        SELECT lexical || from_lexical.chunks, nearest || from_nearest.chunks
-        INTO lexical, nearest
-        FROM (
-            SELECT ARRAY(
-                SELECT ROW(scored.*)::rankgres.ranked_chunk
-                FROM rankgres.score_lexical_v1(
-                    generation.id,
-                    parsed,
-                    ARRAY(
-                        SELECT ROW(hit.*)::rankgres.ranked_chunk
-                        FROM unnest(nearest) AS hit
-                        WHERE hit.passage = 1
-                            AND hit.document_id NOT IN (SELECT listed.document_id FROM unnest(lexical) AS listed)
-                    ),
-                    (profile ->> 'heading_weight')::double precision
-                ) AS scored
-            ) AS chunks
-        ) AS from_lexical
-        CROSS JOIN (
-            SELECT ARRAY(
-                SELECT ROW(scored.*)::rankgres.ranked_chunk
-                FROM rankgres.score_vector_v1(
-                    generation.id,
-                    query_embedding,
-                    ARRAY(
-                        SELECT ROW(hit.*)::rankgres.ranked_chunk
-                        FROM unnest(lexical) AS hit
-                        WHERE hit.passage = 1
-                            AND hit.document_id NOT IN (SELECT listed.document_id FROM unnest(nearest) AS listed)
-                    )
-                ) AS scored
-            ) AS chunks
-        ) AS from_nearest;
+        only_lexical := rankgres.score_unlisted_v1(lexical, nearest);
+        only_nearest := rankgres.score_unlisted_v1(nearest, lexical);
+        lexical := lexical || ARRAY(
+            SELECT ROW(scored.*)::rankgres.ranked_chunk
+            FROM rankgres.score_lexical_v1(
+                generation.id, parsed, only_nearest, (profile ->> 'heading_weight')::double precision
+            ) AS scored
+        );
+        nearest := nearest || ARRAY(
+            SELECT ROW(scored.*)::rankgres.ranked_chunk
+            FROM rankgres.score_vector_v1(generation.id, query_embedding, only_lexical) AS scored
+        );
     END IF;
     documents := ARRAY(
         SELECT ROW(fused.*)::rankgres.fused_document
@@ -3126,7 +3129,11 @@ BEGIN
             ELSE 'true' END,
         rankgres.lexical_score_v1(cardinality(term.terms), heading_weight <> 1),
         concat(
-            CASE WHEN filter IS NOT NULL THEN ' AND filters @@ $7' END,
+            CASE
+                -- A filter that many satisfy is looked at chunk by chunk, not through its index.
+                WHEN filter IS NOT NULL AND plan = 'rungs' THEN ' AND (filters @@ $7) IS TRUE'
+                WHEN filter IS NOT NULL THEN ' AND filters @@ $7'
+            END,
             CASE WHEN condition IS NOT NULL THEN ' AND lexemes @@ $8' END
         )
     );
@@ -3266,37 +3273,55 @@ DECLARE
         'autocut', 0,
         'diversity', 0
     );
-    -- Of numbers: the least and the most they may be.
-    ranges constant jsonb := jsonb_build_object(
-        'candidates', ARRAY[1, 10000],
-        'lexical_weight', ARRAY[0, 1],
-        'rrf_k', ARRAY[1, 1000000],
-        'stage_candidates', ARRAY[1, 10000],
-        'passages', ARRAY[1, 1000],
-        'posting_budget', ARRAY[1, 2000000000],
-        'ef_search', ARRAY[1, 1000],
-        'heading_weight', ARRAY[0, 1000],
-        'autocut', ARRAY[0, 1000],
-        'diversity', ARRAY[0, 1],
-        'deadline_ms', ARRAY[1, 3600000]
-    );
-    parameters jsonb := defaults || profile || jsonb_strip_nulls(given);
+    types constant jsonb := '{
+        "fusion": "string", "match": "string", "language": "string", "correct": "boolean",
+        "recency": "object", "boosts": "array",
+        "min_lexical_score": "number", "min_vector_score": "number", "min_score": "number",
+        "lexical_weight": "number", "heading_weight": "number", "diversity": "number",
+        "candidates": "number", "rrf_k": "number", "stage_candidates": "number",
+        "posting_budget": "number", "ef_search": "number", "autocut": "number",
+        "deadline_ms": "number"
+    }';
+    -- The least and the most that a number may be; where both are written without a point it is whole.
+    ranges constant jsonb := '{
+        "lexical_weight": [0.0, 1.0], "heading_weight": [0.0, 1000.0], "diversity": [0.0, 1.0],
+        "candidates": [1, 10000], "rrf_k": [1, 1000000], "stage_candidates": [1, 10000],
+        "posting_budget": [1, 2000000000], "ef_search": [1, 1000], "autocut": [0, 1000],
+        "deadline_ms": [1, 3600000]
+    }';
+    parameters constant jsonb := defaults || profile || jsonb_strip_nulls(given);
     parameter record;
 BEGIN
     FOR parameter IN
-        SELECT ranged.key AS name, parameters ->> ranged.key AS value, ranged.value AS range
-        FROM jsonb_each(ranges) AS ranged
-        WHERE parameters ? ranged.key
-            AND NOT coalesce(
-                (parameters ->> ranged.key)::double precision
-                BETWEEN (ranged.value -> 0)::double precision AND (ranged.value -> 1)::double precision,
-                false
-            )
-        ORDER BY ranged.key
+        SELECT held.key AS name, held.value, types ->> held.key AS type, ranges -> held.key AS range
+        FROM jsonb_each(parameters) AS held
+        ORDER BY held.key
     LOOP
+        IF parameter.type IS NULL THEN
+            RAISE EXCEPTION 'a search has no parameter "%"', parameter.name
+                USING ERRCODE = 'invalid_parameter_value', COLUMN = parameter.name,
+                    HINT = 'use ' || (
+                        SELECT string_agg(known, ', ' ORDER BY known)
+                        FROM jsonb_object_keys(types) AS known
+                    );
+        END IF;
+        CONTINUE WHEN jsonb_typeof(parameter.value) = parameter.type
+            AND CASE
+                WHEN parameter.range IS NULL THEN true
+                ELSE parameter.value::numeric
+                    BETWEEN (parameter.range -> 0)::numeric AND (parameter.range -> 1)::numeric
+                    AND (parameter.range::text ~ '\.' OR parameter.value::numeric % 1 = 0)
+            END;
         RAISE EXCEPTION '% is %', parameter.name, parameter.value
             USING ERRCODE = 'invalid_parameter_value', COLUMN = parameter.name,
-                HINT = format('use %s to %s', parameter.range -> 0, parameter.range -> 1);
+                HINT = CASE
+                    WHEN parameter.range IS NULL THEN format('use JSON of the type %s', parameter.type)
+                    ELSE format(
+                        'use %s to %s',
+                        trim_scale((parameter.range -> 0)::numeric),
+                        trim_scale((parameter.range -> 1)::numeric)
+                    )
+                END;
     END LOOP;
     RETURN parameters;
 END
@@ -3677,6 +3702,10 @@ BEGIN
         index_chunks := greatest(index_chunks, least(width, chunk_total));
     END IF;
     ef_search := least(width, 1000);
+    IF oversampling > 1 THEN
+        -- All that the index found anyway: by the real distance they are in quite another order.
+        index_chunks := greatest(index_chunks, ef_search);
+    END IF;
     returned_ms := slower * returned_us;
     hnsw_ms := returned_ms * greatest(ef_search, index_chunks / share);
     plan := CASE WHEN generation.hnsw_state = 'ready' AND hnsw_ms < exact_ms THEN 'hnsw' ELSE 'exact' END;

@@ -41,9 +41,12 @@ DECLARE
     parsed rankgres.parsed_query;
 BEGIN
     query := left(query, max_characters);
-    IF regexp_count(regexp_replace(query, '["“][^"”]*["”]', ' ', 'g'), '\S+') > max_words_around_phrases
-        AND query !~ '(^|\s)-[^\s-]|(heading|title|text):\S|\sOR\s' THEN
-        query := translate(query, '"“”„', '    ');
+    IF query ~ '["“”„]'
+        AND regexp_count(regexp_replace(query, '["“”„][^"“”„]*["“”„]', ' ', 'g'), '\S+')
+            > max_words_around_phrases
+        AND query !~ '(^|\s)-[^\s-]|(heading|title|text):\S|\sOR\s'
+    THEN
+        query := rankgres.query_unquoted_v1(query);
     END IF;
     IF query !~ '["\u201c-\u201e\u00a0\u3000]|(?:^|\s)-|\mOR\M'
         AND query !~* '(?:heading|title|text):'

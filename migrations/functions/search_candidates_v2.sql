@@ -69,6 +69,8 @@ DECLARE
     condition jsonpath;
     lexical rankgres.ranked_chunk [] := '{}';
     nearest rankgres.ranked_chunk [] := '{}';
+    only_lexical rankgres.ranked_chunk [];
+    only_nearest rankgres.ranked_chunk [];
     vector_explain jsonb;
     documents rankgres.fused_document [];
 BEGIN
@@ -100,10 +102,12 @@ BEGIN
                 HINT = 'SELECT name FROM rankgres.collection';
     END;
     profile := rankgres.search_profile_v1(
-        (SELECT owner.search_profile FROM rankgres.collection AS owner WHERE owner.id = generation.collection_id),
+        (
+            SELECT owner.search_profile FROM rankgres.collection AS owner
+            WHERE owner.id = generation.collection_id
+        ),
         given
     );
-    language := coalesce(language, profile ->> 'language');
     wanted := (profile ->> 'candidates')::integer;
     stage_size := greatest((profile ->> 'stage_candidates')::integer, wanted);
     weight := CASE mode WHEN 'lexical' THEN 1 WHEN 'vector' THEN 0
@@ -157,53 +161,27 @@ BEGIN
             vector_explain := current_setting('rankgres.vector_explain')::jsonb;
         END IF;
         vector_done := clock_timestamp();
-        -- A quoted phrase that stands nowhere is a worse answer than its words. An excluded one stays.
-        without_phrases := regexp_replace(
-            query,
-            '(-(?:(?:heading|title|text):)?["“”„][^"“”„]*["“”„])|["“”„]([^"“”„]*)["“”„]',
-            '\1 \2 ',
-            'gi'
-        );
-        EXIT WHEN relaxed OR lexical <> '{}' OR nearest <> '{}'
-            OR replace(without_phrases, ' ', '') IS NOT DISTINCT FROM replace(query, ' ', '');
+        EXIT WHEN relaxed OR lexical <> '{}' OR nearest <> '{}';
+        -- A quoted phrase that stands nowhere is a worse answer than its words.
+        without_phrases := rankgres.query_unquoted_v1(query);
+        EXIT WHEN replace(without_phrases, ' ', '') IS NOT DISTINCT FROM replace(query, ' ', '');
         relaxed := true;
         query := without_phrases;
     END LOOP;
 
     IF mode = 'hybrid' AND profile ->> 'fusion' = 'theoretical' THEN
-        SELECT lexical || from_lexical.chunks, nearest || from_nearest.chunks
-        INTO lexical, nearest
-        FROM (
-            SELECT ARRAY(
-                SELECT ROW(scored.*)::rankgres.ranked_chunk
-                FROM rankgres.score_lexical_v1(
-                    generation.id,
-                    parsed,
-                    ARRAY(
-                        SELECT ROW(hit.*)::rankgres.ranked_chunk
-                        FROM unnest(nearest) AS hit
-                        WHERE hit.passage = 1
-                            AND hit.document_id NOT IN (SELECT listed.document_id FROM unnest(lexical) AS listed)
-                    ),
-                    (profile ->> 'heading_weight')::double precision
-                ) AS scored
-            ) AS chunks
-        ) AS from_lexical
-        CROSS JOIN (
-            SELECT ARRAY(
-                SELECT ROW(scored.*)::rankgres.ranked_chunk
-                FROM rankgres.score_vector_v1(
-                    generation.id,
-                    query_embedding,
-                    ARRAY(
-                        SELECT ROW(hit.*)::rankgres.ranked_chunk
-                        FROM unnest(lexical) AS hit
-                        WHERE hit.passage = 1
-                            AND hit.document_id NOT IN (SELECT listed.document_id FROM unnest(nearest) AS listed)
-                    )
-                ) AS scored
-            ) AS chunks
-        ) AS from_nearest;
+        only_lexical := rankgres.score_unlisted_v1(lexical, nearest);
+        only_nearest := rankgres.score_unlisted_v1(nearest, lexical);
+        lexical := lexical || ARRAY(
+            SELECT ROW(scored.*)::rankgres.ranked_chunk
+            FROM rankgres.score_lexical_v1(
+                generation.id, parsed, only_nearest, (profile ->> 'heading_weight')::double precision
+            ) AS scored
+        );
+        nearest := nearest || ARRAY(
+            SELECT ROW(scored.*)::rankgres.ranked_chunk
+            FROM rankgres.score_vector_v1(generation.id, query_embedding, only_lexical) AS scored
+        );
     END IF;
     documents := ARRAY(
         SELECT ROW(fused.*)::rankgres.fused_document

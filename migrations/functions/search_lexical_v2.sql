@@ -129,7 +129,11 @@ BEGIN
             ELSE 'true' END,
         rankgres.lexical_score_v1(cardinality(term.terms), heading_weight <> 1),
         concat(
-            CASE WHEN filter IS NOT NULL THEN ' AND filters @@ $7' END,
+            CASE
+                -- A filter that many satisfy is looked at chunk by chunk, not through its index.
+                WHEN filter IS NOT NULL AND plan = 'rungs' THEN ' AND (filters @@ $7) IS TRUE'
+                WHEN filter IS NOT NULL THEN ' AND filters @@ $7'
+            END,
             CASE WHEN condition IS NOT NULL THEN ' AND lexemes @@ $8' END
         )
     );

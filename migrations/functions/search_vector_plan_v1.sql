@@ -106,6 +106,10 @@ BEGIN
         index_chunks := greatest(index_chunks, least(width, chunk_total));
     END IF;
     ef_search := least(width, 1000);
+    IF oversampling > 1 THEN
+        -- All that the index found anyway: by the real distance they are in quite another order.
+        index_chunks := greatest(index_chunks, ef_search);
+    END IF;
     returned_ms := slower * returned_us;
     hnsw_ms := returned_ms * greatest(ef_search, index_chunks / share);
     plan := CASE WHEN generation.hnsw_state = 'ready' AND hnsw_ms < exact_ms THEN 'hnsw' ELSE 'exact' END;

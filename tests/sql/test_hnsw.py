@@ -39,7 +39,7 @@ def test_the_planner_takes_the_index_for_the_expression_we_order_by(
     assert any(f"Index Scan using chunk_{generation}_embedding" in line for (line,) in plan), plan
 
 
-@pytest.mark.parametrize(("storage", "least"), [("halfvec", 0.95), ("vector", 0.95), ("bit", 0.3)])
+@pytest.mark.parametrize(("storage", "least"), [("halfvec", 0.95), ("vector", 0.95), ("bit", 0.6)])
 def test_recall(indexed: Connection, storage: str, least: float) -> None:
     everything = np.arange(COUNT)  # 32 bits tell little apart; embeddings have hundreds
     recalls = []

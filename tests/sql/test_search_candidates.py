@@ -5,6 +5,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from service.db.connection import Connection
 from tests.support.collections import (
@@ -294,6 +295,27 @@ def test_a_wrong_parameter_is_named_with_its_mend(
     with pytest.raises(psycopg.errors.InvalidParameterValue) as raised:
         search(connection, QUERY, **options)
     assert (raised.value.diag.column_name, raised.value.diag.message_hint) == (field, mend)
+
+
+@pytest.mark.parametrize(
+    ("profile", "field", "mend"),
+    [
+        ({"lexical_wait": 0.5}, "lexical_wait", "use autocut, boosts, "),
+        ({"rrf_k": "sixty"}, "rrf_k", "use 1 to 1000000"),
+        ({"rrf_k": 2.5}, "rrf_k", "use 1 to 1000000"),
+        ({"min_score": "low"}, "min_score", "use JSON of the type number"),
+        ({"correct": 1}, "correct", "use JSON of the type boolean"),
+    ],
+)
+def test_a_profile_that_was_written_past_the_service_is_refused_with_its_mend(
+    connection: Connection, profile: dict[str, Any], field: str, mend: str
+) -> None:
+    make_collection(connection)
+    connection.execute("UPDATE rankgres.collection SET search_profile = %s", [Jsonb(profile)])
+    with pytest.raises(psycopg.errors.InvalidParameterValue) as raised:
+        search(connection, QUERY)
+    assert raised.value.diag.column_name == field
+    assert (raised.value.diag.message_hint or "").startswith(mend)
 
 
 @pytest.mark.parametrize(

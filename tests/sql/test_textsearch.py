@@ -10,7 +10,15 @@ from psycopg import errors
 
 from service.db.connection import Connection, connect
 from service.ingest.chunks import EmbeddedChunk
-from tests.support.collections import chunk, generation_of, make_collection, replace_chunks, value
+from tests.support.collections import (
+    chunk,
+    explained,
+    generation_of,
+    make_collection,
+    replace_chunks,
+    search,
+    value,
+)
 from tests.support.databases import DatabaseServer, textsearch_server
 from tests.support.lexical import Hit, lexical_explained, lexical_hits
 from tests.support.plans import Scan, watched_plans
@@ -121,6 +129,15 @@ def test_it_finds_the_same_chunks_with_the_same_scores_as_gin(
         same += rounded(found) == rounded(by_gin(database, generation, query, passages=2))
     # The extension leaves terms out of some scores where it skips blocks: not all are the same.
     assert same >= 0.95 * len(queries)
+
+
+def test_a_search_of_the_collection_takes_the_index_of_its_generation(
+    database: Connection,
+) -> None:
+    rows = search(database, "word0 word1 word2", collection="segment", candidates=10)
+    assert explained(database)["lexical"]["plan"] == "pg_textsearch"
+    hits = by_index(database, generation_of(database, "segment"), "word0 word1 word2")
+    assert [row.document_id for row in rows] == [hit.document_id for hit in hits[:10]]
 
 
 @pytest.mark.parametrize("options", [{}, {"filter": "$.percent < 50"}, {"match": "all"}])
