@@ -2259,7 +2259,9 @@ BEGIN
     IF query !~ '["\u201c-\u201e\u00a0\u3000]|(?:^|\s)-|\mOR\M'
         AND query !~* '(?:heading|title|text):'
     THEN
-        words := string_to_array(rankgres.query_words_v1(query), ' ');
+        words := string_to_array(
+            rankgres.query_words_v1(rankgres.query_unexcluded_v1(query)), ' '
+        );
         SELECT array_agg(place) INTO clause_numbers
         FROM generate_series(1, cardinality(words)) AS place;
     ELSE
@@ -2533,6 +2535,21 @@ CREATE FUNCTION rankgres.query_tokens_v1(query text) RETURNS TABLE(clause bigint
     FROM numbered
     WHERE NOT numbered.joins
     ORDER BY numbered.place
+$$;
+
+CREATE FUNCTION rankgres.query_unexcluded_v1(query text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    SELECT CASE WHEN wanted.query ~ '\w' THEN wanted.query ELSE query_unexcluded_v1.query END
+    FROM (
+        SELECT regexp_replace(
+            query_unexcluded_v1.query,
+            '\m(?:excluding|not including|but not|except for|with the exception of)\s[^,;:.?!()\[\]]*',
+            '',
+            'gi'
+        ) AS query
+    ) AS wanted
 $$;
 
 CREATE FUNCTION rankgres.query_unhyphenated_v1(words text) RETURNS text
@@ -3028,7 +3045,7 @@ CREATE FUNCTION rankgres.search_lexical_v2(searched_generation bigint, parsed ra
 #variable_conflict use_column
 DECLARE
     -- Measured at 1,000,000 chunks: fewer cost overlap with the exact list, more cost time alone.
-    scored_per_candidate constant integer := 20;
+    scored_per_candidate constant integer := 7;
     -- The rarest terms choose chunks, all terms score them.
     choosing_terms constant integer := 8;
     generation rankgres.generation;
@@ -3042,11 +3059,13 @@ DECLARE
     statement text;
     rung record;
     pool tsquery [];
+    pool_condition text := 'lexemes @@ ($9)[%s]';
     taken record;
     found record;
     -- Chunks that the next rung is to have, and how many there were for one expected.
     needed double precision := 0;
     surprise double precision := 1;
+    enough boolean := false;
     budget_spent boolean;
     exact boolean;
     settings_before jsonb;
@@ -3137,6 +3156,10 @@ BEGIN
             CASE WHEN condition IS NOT NULL THEN ' AND lexemes @@ $8' END
         )
     );
+    IF plan = 'filtered' AND filter IS NOT NULL THEN
+        -- The postings of all terms would be read to look at the few chunks that the filter leaves.
+        pool_condition := '(lexemes @@ ($9)[%s]) IS TRUE';
+    END IF;
     SELECT jsonb_object_agg(name, current_setting(name)) INTO settings_before
     FROM unnest('{enable_seqscan,jit}'::text []) AS name;
     PERFORM
@@ -3152,7 +3175,7 @@ BEGIN
         SELECT each.threshold, each.unseen + others.promised AS unseen, each.expected
         FROM rankgres.lexical_rungs_v1(
             term.weights[:choosing_terms], term.counts[:choosing_terms], statistics.chunk_total,
-            greatest(100, 10 * candidates) / share
+            greatest(100, scored_per_candidate * candidates) / share
         ) AS each
         CROSS JOIN (
             SELECT coalesce(sum(weight), 0) AS promised
@@ -3166,6 +3189,8 @@ BEGIN
     LOOP
         -- Terms do not stand independently of each other: the last rung tells how far off that was.
         CONTINUE WHEN rung.expected * surprise < needed AND rung.expected < statistics.chunk_total;
+        -- Of a rung beyond the budget a part would be taken, and not the best: no match for what is found.
+        EXIT WHEN enough AND rung.expected * surprise > posting_budget;
         IF rung.threshold IS NULL THEN
             pool := ARRAY(SELECT string_agg(one::text, '|')::tsquery FROM unnest(term.terms) AS one);
         ELSE
@@ -3176,7 +3201,7 @@ BEGIN
         EXECUTE format(
             statement,
             (
-                SELECT string_agg(format('lexemes @@ ($9)[%s]', place), ' OR ')
+                SELECT string_agg(format(pool_condition, place), ' OR ')
                 FROM generate_series(1, cardinality(pool)) AS place
             )
         )
@@ -3213,8 +3238,9 @@ BEGIN
             OR (found.documents = candidates
                 AND found.last_score >= (generation.bm25_k1 + 1) * rung.unseen)
         );
+        enough := found.documents >= candidates;
         EXIT WHEN exact OR budget_spent
-            OR (found.documents >= candidates AND found.scored >= scored_per_candidate * candidates);
+            OR (enough AND found.scored >= scored_per_candidate * candidates);
         surprise := greatest(found.scored, 1) / rung.expected;
         needed := scored_per_candidate * candidates;
     END LOOP;

@@ -1,5 +1,7 @@
 -- What a query asks of the lexemes, in the syntax that people know from web search:
 --   rotate access keys      words and questions: each of them counts, none has to be there
+--   keys, excluding API keys
+--                           what a question of words alone says it is not about does not count
 --   "rotate a key"          a phrase that every match has, and that counts
 --                           (in a sentence of more than 8 other words and no operator, quotes are a
 --                           writer's, around a title or a term, and ask for nothing)
@@ -51,7 +53,9 @@ BEGIN
     IF query !~ '["\u201c-\u201e\u00a0\u3000]|(?:^|\s)-|\mOR\M'
         AND query !~* '(?:heading|title|text):'
     THEN
-        words := string_to_array(rankgres.query_words_v1(query), ' ');
+        words := string_to_array(
+            rankgres.query_words_v1(rankgres.query_unexcluded_v1(query)), ' '
+        );
         SELECT array_agg(place) INTO clause_numbers
         FROM generate_series(1, cardinality(words)) AS place;
     ELSE

@@ -5,9 +5,9 @@
 --
 -- Where the query's terms stand in at most posting_budget chunks together, all of these are scored.
 -- Otherwise chunks are taken in rungs, those first whose terms promise most (see lexical_rungs), until
--- no chunk outside could reach the documents found, which makes the answer exact; or 20 chunks have
--- been scored for each candidate; or the budget is spent. A filter or condition that leaves few
--- chunks is answered from these, all of them.
+-- no chunk outside could reach the documents found, which makes the answer exact; or 7 chunks have
+-- been scored for each candidate; or the budget is spent, or would be by the next rung. A filter or
+-- condition that leaves few chunks is answered from these, all of them.
 --
 -- What happened is left as JSON in the transaction's setting rankgres.lexical_explain: plan (complete,
 -- rungs, filtered or nothing), terms, scored (chunks), exact (the list is provably that of BM25 over
@@ -28,7 +28,7 @@ AS $function$
 #variable_conflict use_column
 DECLARE
     -- Measured at 1,000,000 chunks: fewer cost overlap with the exact list, more cost time alone.
-    scored_per_candidate constant integer := 20;
+    scored_per_candidate constant integer := 7;
     -- The rarest terms choose chunks, all terms score them.
     choosing_terms constant integer := 8;
     generation rankgres.generation;
@@ -42,11 +42,13 @@ DECLARE
     statement text;
     rung record;
     pool tsquery [];
+    pool_condition text := 'lexemes @@ ($9)[%s]';
     taken record;
     found record;
     -- Chunks that the next rung is to have, and how many there were for one expected.
     needed double precision := 0;
     surprise double precision := 1;
+    enough boolean := false;
     budget_spent boolean;
     exact boolean;
     settings_before jsonb;
@@ -137,6 +139,10 @@ BEGIN
             CASE WHEN condition IS NOT NULL THEN ' AND lexemes @@ $8' END
         )
     );
+    IF plan = 'filtered' AND filter IS NOT NULL THEN
+        -- The postings of all terms would be read to look at the few chunks that the filter leaves.
+        pool_condition := '(lexemes @@ ($9)[%s]) IS TRUE';
+    END IF;
     SELECT jsonb_object_agg(name, current_setting(name)) INTO settings_before
     FROM unnest('{enable_seqscan,jit}'::text []) AS name;
     PERFORM
@@ -152,7 +158,7 @@ BEGIN
         SELECT each.threshold, each.unseen + others.promised AS unseen, each.expected
         FROM rankgres.lexical_rungs_v1(
             term.weights[:choosing_terms], term.counts[:choosing_terms], statistics.chunk_total,
-            greatest(100, 10 * candidates) / share
+            greatest(100, scored_per_candidate * candidates) / share
         ) AS each
         CROSS JOIN (
             SELECT coalesce(sum(weight), 0) AS promised
@@ -166,6 +172,8 @@ BEGIN
     LOOP
         -- Terms do not stand independently of each other: the last rung tells how far off that was.
         CONTINUE WHEN rung.expected * surprise < needed AND rung.expected < statistics.chunk_total;
+        -- Of a rung beyond the budget a part would be taken, and not the best: no match for what is found.
+        EXIT WHEN enough AND rung.expected * surprise > posting_budget;
         IF rung.threshold IS NULL THEN
             pool := ARRAY(SELECT string_agg(one::text, '|')::tsquery FROM unnest(term.terms) AS one);
         ELSE
@@ -176,7 +184,7 @@ BEGIN
         EXECUTE format(
             statement,
             (
-                SELECT string_agg(format('lexemes @@ ($9)[%s]', place), ' OR ')
+                SELECT string_agg(format(pool_condition, place), ' OR ')
                 FROM generate_series(1, cardinality(pool)) AS place
             )
         )
@@ -213,8 +221,9 @@ BEGIN
             OR (found.documents = candidates
                 AND found.last_score >= (generation.bm25_k1 + 1) * rung.unseen)
         );
+        enough := found.documents >= candidates;
         EXIT WHEN exact OR budget_spent
-            OR (found.documents >= candidates AND found.scored >= scored_per_candidate * candidates);
+            OR (enough AND found.scored >= scored_per_candidate * candidates);
         surprise := greatest(found.scored, 1) / rung.expected;
         needed := scored_per_candidate * candidates;
     END LOOP;

@@ -36,6 +36,7 @@ FUNCTIONS: tuple[str, ...] = (
     "query_phrase_v1",
     "query_tokens_v1",
     "query_unquoted_v1",
+    "query_unexcluded_v1",
     "query_parse_v1",
     "facet_counts_v1",
     "query_lexemes_v2",

@@ -11,6 +11,7 @@ down_revision = "0005"
 #: In an order in which each finds what it needs at creation.
 FUNCTIONS = (
     "query_unquoted_v1",
+    "query_unexcluded_v1",
     "query_parse_v1",
     "search_lexical_v2",
     "search_vector_plan_v1",

@@ -175,6 +175,29 @@ def test_or_between_anything_but_alternatives_is_a_word(connection: Connection, 
     assert parsed.clauses == {"'a'", "'or'"}
 
 
+@pytest.mark.parametrize(
+    ("query", "lexemes"),
+    [
+        ("rivers of Asia (excluding the Ganges) and lakes", {"river", "asia", "lake"}),
+        ("themes, excluding the trial. What else?", {"theme", "els"}),
+        ("taxes but not tariffs", {"tax"}),
+        ("Every planet with the exception of Mars, please", {"everi", "planet", "pleas"}),
+        # What always stands beside the wanted, or inside a phrase, counts.
+        ("besides Mars, what other than dust", {"besid", "mar", "dust"}),
+        ('"price excluding tax"', {"price", "exclud", "tax"}),
+        # A query of operators says itself what it does not want.
+        ("price excluding tax -draft", {"price", "exclud", "tax"}),
+        # Else nothing would be left.
+        ("Excluding tariffs", {"exclud", "tariff"}),
+    ],
+)
+def test_what_a_question_is_not_about_does_not_score(
+    connection: Connection, english: int, query: str, lexemes: set[str]
+) -> None:
+    parsed = parse(connection, english, query)
+    assert set(parsed.lexemes) == lexemes
+
+
 def test_phrases_and_field_words_score_and_exclusions_do_not(
     connection: Connection, english: int
 ) -> None:
