@@ -12,7 +12,12 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.14 python
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo "$$name" && break; done)
 
-.PHONY: help setup demo test check format settings-page schema-dump freeze up down clean
+# Of make test-faults; a run that fails says with which of them it is repeated.
+FAULTS ?= 1000
+SEED ?=
+ROUND ?= 1
+
+.PHONY: help setup demo test test-faults check format settings-page schema-dump freeze up down clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +44,9 @@ demo: setup ## Index the Python documentation of this machine, search it, leave 
 
 test: setup ## Run the whole test suite
 	@exec $(BIN)/python -m pytest
+
+test-faults: setup ## Break everything at random, FAULTS=1000 times; SEED and ROUND begin there again
+	@exec $(BIN)/python -m tests.faults --faults $(FAULTS) --round $(ROUND) $(if $(SEED),--seed $(SEED))
 
 check: setup ## Check format, lint and types
 	$(BIN)/ruff format --check .

@@ -6,7 +6,7 @@ What is measured: SQL alone, on an embedded Postgres of its own. The corpus is m
 every run: words from a Zipf-Mandelbrot vocabulary without its stop words, a quarter of them said
 before in the same chunk, as real text repeats itself; 40 to 180 words a chunk, two chunks a
 document, an embedding in every row because rows are wider for it. Chunks are written through
-rankgres.chunk_replace_v2, then folded, flushed and analysed as the janitors do it. Queries are 3 to
+rankgres.chunk_replace_v3, then folded, flushed and analysed as the janitors do it. Queries are 3 to
 8 different words of one random chunk: some rare, some common.
 
 The baseline is what most recipes do: the chunks with any of the words by the same GIN index,

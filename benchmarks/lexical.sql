@@ -1,8 +1,9 @@
 -- name: replace
 -- As workers write chunks: with tsvectors, both statistics and the GIN index.
-SELECT rankgres.chunk_replace_v2(
-    %(generation_id)s, %(documents)s, %(document_ids)s, %(positions)s, %(token_counts)s,
-    %(zeros)s, %(zeros)s, %(headings)s, %(texts)s, %(filters)s::jsonb [], %(embeddings)b::vector []
+SELECT rankgres.chunk_replace_v3(
+    %(generation_id)s, %(documents)s, '{}',
+    %(document_ids)s, %(positions)s, %(token_counts)s, %(zeros)s, %(zeros)s, %(headings)s, %(texts)s,
+    %(filters)s::jsonb [], %(embeddings)b::vector []
 )
 
 -- name: flush_pending_lexemes

@@ -26,6 +26,111 @@ CREATE TYPE rankgres.ranked_chunk AS (
 	passage bigint
 );
 
+CREATE FUNCTION rankgres.attach(collection text, relation text, key text[] DEFAULT NULL::text[], title text DEFAULT NULL::text, text text[] DEFAULT NULL::text[], template text DEFAULT NULL::text, text_format text DEFAULT 'plain'::text, filters text[] DEFAULT '{}'::text[], condition text DEFAULT NULL::text, compare_every interval DEFAULT NULL::interval, row_security boolean DEFAULT false, backfill_rows_per_second double precision DEFAULT NULL::double precision, embedding_model text DEFAULT NULL::text, chunk_tokens integer DEFAULT NULL::integer, overlap_tokens integer DEFAULT 32, storage_type text DEFAULT 'halfvec'::text, text_search_config text DEFAULT 'english'::text) RETURNS bigint
+    LANGUAGE sql
+    AS $$
+    SELECT rankgres.attach_v1(
+        collection, relation, "key", title, text, template, text_format, filters, condition,
+        compare_every, row_security, backfill_rows_per_second, embedding_model, chunk_tokens,
+        overlap_tokens, storage_type, text_search_config, pg_catalog.current_setting('search_path')
+    )
+$$;
+
+CREATE FUNCTION rankgres.attach_v1(collection text, relation text, key_columns text[], title_column text, text_columns text[], template text, text_format text, filter_columns text[], condition text, compare_every interval, row_security boolean, backfill_rows_per_second double precision, embedding_model text, chunk_tokens integer, overlap_tokens integer, storage_type text, text_search_config text, caller_path text, with_triggers boolean DEFAULT true) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+DECLARE
+    own_path constant text := current_setting('search_path');
+    source_relation oid;
+    condition_index oid;
+    tried refcursor;
+    new_collection bigint;
+    mend text;
+    lock_limited boolean := false;
+BEGIN
+    PERFORM set_config('search_path', caller_path, true);
+    BEGIN
+        source_relation := to_regclass(relation);
+    EXCEPTION WHEN syntax_error OR invalid_name OR insufficient_privilege THEN
+        RAISE EXCEPTION 'relation % cannot be looked up: %', relation, SQLERRM
+            USING ERRCODE = CASE SQLSTATE WHEN '42501' THEN '42501' ELSE '22023' END,
+                COLUMN = 'relation',
+                HINT = CASE SQLSTATE
+                    WHEN '42501' THEN format('GRANT USAGE ON its schema TO %I', current_user)
+                    ELSE 'write it as in SQL: schema.table, with double quotes where it needs them' END;
+    END;
+    IF source_relation IS NULL THEN
+        RAISE EXCEPTION 'relation % does not exist', relation
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'relation',
+                HINT = 'write it as in SQL: schema.table, with double quotes where it needs them';
+    END IF;
+    IF condition IS NOT NULL THEN
+        BEGIN
+            -- A cursor takes one query alone: the text is no more than a condition.
+            OPEN tried FOR EXECUTE format(
+                E'SELECT FROM %s WHERE (%s\n)', rankgres.source_name_v1(source_relation), condition
+            );
+            CLOSE tried;
+            EXECUTE format(
+                'CREATE TEMPORARY TABLE rankgres_condition (LIKE %s)',
+                rankgres.source_name_v1(source_relation)
+            );
+            EXECUTE format(
+                E'CREATE INDEX rankgres_condition_index ON pg_temp.rankgres_condition ((1)) WHERE (%s\n)',
+                condition
+            );
+        EXCEPTION
+            WHEN query_canceled THEN
+                RAISE;
+            WHEN OTHERS THEN
+                mend := CASE
+                    WHEN SQLSTATE = '42P17' THEN 'what belongs must not hang on time, settings or other'
+                        ' rows: use immutable functions of the row''s own columns'
+                    WHEN SQLSTATE = '42501' THEN format(
+                        'grant role %I SELECT on the relation, and TEMPORARY on the database', current_user
+                    )
+                    ELSE 'write it as after WHERE, columns without the table''s name'
+                END;
+                RAISE EXCEPTION 'the condition cannot be used: %', SQLERRM
+                    USING ERRCODE = 'invalid_parameter_value', COLUMN = 'condition', HINT = mend;
+        END;
+        condition_index := 'pg_temp.rankgres_condition_index'::regclass;
+    END IF;
+    PERFORM set_config('search_path', own_path, true);
+
+    new_collection := rankgres.source_register_v1(
+        collection, source_relation, key_columns, title_column, text_columns, template, text_format,
+        filter_columns, condition_index, compare_every, row_security, backfill_rows_per_second,
+        embedding_model, chunk_tokens, overlap_tokens, storage_type, text_search_config
+    );
+    IF condition_index IS NOT NULL THEN
+        DROP TABLE pg_temp.rankgres_condition;
+    END IF;
+    IF with_triggers
+        AND to_regproc(format('rankgres.source_%s_insert', new_collection)) IS NOT NULL
+    THEN
+        -- Last of all: from here to the end of the transaction others cannot write to the table. Those
+        -- who come behind one who waits for its lock wait too: therefore not for long.
+        IF current_setting('lock_timeout') = '0' THEN
+            PERFORM set_config('lock_timeout', '5s', true);
+            lock_limited := true;
+        END IF;
+        BEGIN
+            PERFORM rankgres.source_attach_triggers_v1(new_collection, source_relation);
+        EXCEPTION WHEN lock_not_available THEN
+            RAISE EXCEPTION 'a lock on % was not to be had', rankgres.source_name_v1(source_relation)
+                USING ERRCODE = 'lock_not_available',
+                    HINT = 'end the transaction that holds it, or wait longer: SET lock_timeout';
+        END;
+        IF lock_limited THEN
+            PERFORM set_config('lock_timeout', '0', true);
+        END IF;
+    END IF;
+    RETURN new_collection;
+END
+$$;
+
 CREATE FUNCTION rankgres.autocut_v1(scores double precision[], falls integer) RETURNS integer
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
@@ -70,6 +175,152 @@ BEGIN
         ),
         total
     );
+END
+$$;
+
+CREATE FUNCTION rankgres.backfill_statement_v1(read_collection bigint, is_first boolean, conditional boolean) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+DECLARE
+    source rankgres.source;
+    index_order text [];
+    names text;
+    texts text;
+    after_values text;
+    operators text;
+    read_names text;
+BEGIN
+    -- Raises where the relation is not as it was.
+    PERFORM rankgres.source_row_v1(read_collection);
+    SELECT * INTO STRICT source FROM rankgres.source WHERE collection_id = read_collection;
+    SELECT array_agg(attname::text ORDER BY place) INTO index_order
+    FROM pg_index
+    CROSS JOIN unnest(indkey::smallint []) WITH ORDINALITY AS part (attnum, place)
+    JOIN pg_attribute ON attrelid = source.relation AND pg_attribute.attnum = part.attnum
+    WHERE indexrelid = rankgres.source_key_index_v1(source.relation, source.key_columns)
+        AND place <= indnkeyatts;
+    SELECT
+        string_agg(format('source_row.%I', name), ', '),
+        string_agg(as_text, ', '),
+        string_agg(format('$1[%s]::%s', place, type_name), ', '),
+        min(operator_schema)
+    INTO names, texts, after_values, operators
+    FROM rankgres.source_columns_v1(
+        source.relation, coalesce(index_order, source.key_columns), 'source_row.'
+    ) WITH ORDINALITY AS key (
+        name, as_text, as_jsonb, as_hashable, type_name, operator_schema, is_injective, is_settled,
+            place
+    );
+    SELECT string_agg(quote_ident(name), ', ') INTO read_names FROM unnest(source.read_columns) AS name;
+    RETURN format(
+        $statement$
+        WITH batch AS MATERIALIZED (
+            SELECT
+                %1$s AS document_id, ARRAY[%2$s] AS key_texts,
+                %8$s AS belongs,
+                row_number() OVER (ORDER BY %3$s) AS place
+            FROM (
+                SELECT %4$s, %5$s AS %8$s FROM %6$s AS source_row
+                %7$s
+                ORDER BY %3$s
+                LIMIT $2
+            ) AS source_row
+        )
+        SELECT
+            ARRAY(SELECT document_id FROM batch WHERE belongs),
+            (SELECT count(*) FROM batch),
+            (SELECT key_texts FROM batch ORDER BY place DESC LIMIT 1)
+        $statement$,
+        rankgres.source_id_v1(source.relation, source.key_columns, 'source_row.'),
+        texts,
+        names,
+        read_names,
+        CASE WHEN conditional THEN coalesce('(' || source.condition || ')', 'true') ELSE 'true' END,
+        rankgres.source_name_v1(source.relation),
+        CASE WHEN NOT is_first THEN
+            format('WHERE ROW(%s) OPERATOR(%I.>) ROW(%s)', names, operators, after_values) END,
+        rankgres.source_free_name_v1('belongs', source.read_columns)
+    );
+END
+$_$;
+
+CREATE FUNCTION rankgres.backfill_step_v1(filled_generation bigint, batch_rows integer, queue_limit integer) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET row_security TO 'off'
+    SET "TimeZone" TO 'UTC'
+    SET "DateStyle" TO 'ISO, YMD'
+    SET "IntervalStyle" TO 'postgres'
+    SET extra_float_digits TO '1'
+    SET bytea_output TO 'hex'
+    AS $$
+DECLARE
+    state rankgres.backfill;
+    source_collection bigint;
+    -- Where the throttle stands: rows are let through from this moment on.
+    since timestamptz;
+    allowed bigint;
+    waiting bigint;
+    found_ids text [];
+    found_rows bigint;
+    last_key text [];
+BEGIN
+    SELECT * INTO state FROM rankgres.backfill
+    WHERE generation_id = filled_generation AND finished_at IS NULL
+    FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN 0;
+    END IF;
+    SELECT collection.id INTO source_collection
+    FROM rankgres.generation
+    JOIN rankgres.collection ON collection.id = generation.collection_id
+    JOIN rankgres.source ON source.collection_id = collection.id
+    WHERE generation.id = filled_generation AND collection.paused_at IS NULL;
+    IF NOT FOUND THEN
+        RETURN 0;
+    END IF;
+    SELECT count(*) INTO waiting FROM (
+        SELECT FROM rankgres.outbox
+        WHERE generation_id = filled_generation AND priority = 1 AND dead_at IS NULL
+        LIMIT queue_limit
+    ) AS queued;
+    allowed := least(batch_rows, queue_limit - waiting);
+    IF state.rows_per_second IS NOT NULL THEN
+        -- No more than what a second lets through at once, also after a rest.
+        since := greatest(
+            coalesce(state.stepped_at, state.started_at),
+            clock_timestamp() - interval '1 s' * greatest(1, 1 / state.rows_per_second)
+        );
+        allowed := least(
+            allowed,
+            floor(state.rows_per_second * extract(EPOCH FROM clock_timestamp() - since) + 1e-6)
+        );
+    END IF;
+    IF allowed < 1 THEN
+        RETURN 0;
+    END IF;
+    BEGIN
+        EXECUTE rankgres.backfill_statement_v1(source_collection, state.after_key IS NULL, true)
+        INTO found_ids, found_rows, last_key
+        USING state.after_key, allowed;
+    EXCEPTION WHEN data_exception THEN
+        -- The condition fails for one of the rows: that is the worker's to find out, of that row alone.
+        EXECUTE rankgres.backfill_statement_v1(source_collection, state.after_key IS NULL, false)
+        INTO found_ids, found_rows, last_key
+        USING state.after_key, allowed;
+    END;
+    PERFORM rankgres.outbox_queue_v1(filled_generation, found_ids, 1::smallint);
+    UPDATE rankgres.backfill SET
+        after_key = coalesce(last_key, after_key),
+        queued_rows = queued_rows + found_rows,
+        stepped_at = CASE
+            WHEN rows_per_second IS NULL THEN clock_timestamp()
+            ELSE since + interval '1 s' * (found_rows / rows_per_second)
+        END,
+        finished_at = CASE WHEN found_rows < allowed THEN clock_timestamp() END
+    WHERE generation_id = filled_generation;
+    RETURN found_rows;
 END
 $$;
 
@@ -199,29 +450,204 @@ CREATE FUNCTION rankgres.boost_v1(shape text, value double precision, scale doub
     END
 $$;
 
-CREATE FUNCTION rankgres.chunk_replace_v2(replaced_generation bigint, documents text[], document_ids text[], positions integer[], token_counts integer[], start_offsets integer[], end_offsets integer[], headings text[], texts text[], filters jsonb[], embeddings public.vector[], text_search_configs text[] DEFAULT NULL::text[]) RETURNS void
+CREATE FUNCTION rankgres.chunk_kept_v1(kept_generation bigint, document_ids text[]) RETURNS TABLE(document_id text, embedded_hash bytea)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+BEGIN
+    -- The generation as a literal, so that other partitions are neither planned nor locked.
+    RETURN QUERY EXECUTE format(
+        $statement$
+        SELECT chunk.document_id, sha256(convert_to(
+            concat_ws(E'\n', nullif(chunk.heading, ''), nullif(chunk.text, '')), 'UTF8'
+        ))
+        FROM rankgres.chunk
+        WHERE chunk.generation_id = %L
+            AND chunk.document_id = ANY ($1)
+            AND (chunk.embedding IS NOT NULL OR chunk.embedding_full IS NOT NULL)
+        $statement$,
+        kept_generation
+    ) USING document_ids;
+END
+$_$;
+
+CREATE FUNCTION rankgres.chunk_replace_v3(replaced_generation bigint, documents text[], content_hashes bytea[], document_ids text[], positions integer[], token_counts integer[], start_offsets integer[], end_offsets integer[], headings text[], texts text[], filters jsonb[], embeddings public.vector[], text_search_configs text[] DEFAULT NULL::text[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $_$
 DECLARE
     generation rankgres.generation;
-    automatic boolean;
+    partition constant text := 'chunk_' || replaced_generation;
     accents text;
     own_config text;
-    -- Appends what a set of chunks named touched, times a sign, to the statistics.
+    some_stand boolean;
+    without_embedding text;
+    kept constant integer := coalesce(cardinality(array_positions(embeddings, NULL)), 0);
+    -- What is given, analysed. Lexemes are made anew for unchanged texts too: analysis may change.
+    given_rows constant text := $statement$
+        WITH given AS MATERIALIZED (
+            SELECT
+                chunk.document_id, chunk.position, chunk.token_count, chunk.start_offset,
+                chunk.end_offset, chunk.heading, chunk.text, chunk.filters,
+                CASE WHEN chunk.heading = '' THEN rankgres.lexemes_v1(%3$s, chunk.text)
+                    ELSE setweight(rankgres.lexemes_v1(%3$s, chunk.heading), 'A')
+                        || rankgres.lexemes_v1(%3$s, chunk.text)
+                END AS lexemes,
+                chunk.embedding
+            FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11) AS chunk (
+                document_id, position, token_count, start_offset, end_offset, heading, text,
+                filters, embedding, config
+            )
+        ),
+        $statement$;
+    lexical_length constant text := $statement$(
+        SELECT coalesce(sum(coalesce(cardinality(word.positions), 1)), 0)
+        FROM unnest(%s.lexemes) AS word
+    )$statement$;
+    -- Where nothing stands there is nothing to compare with.
+    all_new constant text := $statement$
+        touched AS (
+            INSERT INTO rankgres.%1$I (
+                generation_id, document_id, position, token_count, start_offset, end_offset,
+                heading, text, filters, lexemes, %4$I, lexical_length
+            )
+            SELECT
+                %2$L, document_id, position, token_count, start_offset, end_offset,
+                heading, text, filters, lexemes, embedding, %5$s
+            FROM given
+            RETURNING 1 AS sign, lexemes, lexical_length
+        ),
+        counted AS (
+            SELECT count(DISTINCT document_id) AS documents FROM given
+        )
+        $statement$;
+    difference constant text := $statement$
+        stood AS MATERIALIZED (
+            SELECT
+                document_id, position, token_count, start_offset, end_offset, lexical_length,
+                heading, text, filters, lexemes, %4$I AS embedding
+            FROM rankgres.%1$I
+            WHERE generation_id = %2$L AND document_id = ANY ($1)
+        ),
+        -- An embedding is that of a text, wherever in the document it stands.
+        embedded AS (
+            SELECT DISTINCT ON (document_id, embedded_text) document_id, embedded_text, embedding
+            FROM (
+                SELECT
+                    document_id,
+                    concat_ws(E'\n', nullif(heading, ''), nullif(text, '')) AS embedded_text,
+                    embedding
+                FROM stood
+                WHERE embedding IS NOT NULL
+            ) AS texts
+        ),
+        wanted AS MATERIALIZED (
+            SELECT
+                given.document_id, given.position, given.token_count, given.start_offset,
+                given.end_offset, given.heading, given.text, given.filters, given.lexemes,
+                coalesce(given.embedding::%6$s, embedded.embedding) AS embedding,
+                %5$s AS lexical_length
+            FROM given
+            LEFT JOIN embedded
+                ON given.embedding IS NULL
+                AND embedded.document_id = given.document_id
+                AND embedded.embedded_text
+                    = concat_ws(E'\n', nullif(given.heading, ''), nullif(given.text, ''))
+        ),
+        removed AS (
+            DELETE FROM rankgres.%1$I AS chunk
+            USING stood
+            WHERE chunk.generation_id = %2$L
+                AND chunk.document_id = stood.document_id
+                AND chunk.position = stood.position
+                AND NOT EXISTS (
+                    SELECT FROM wanted
+                    WHERE wanted.document_id = stood.document_id
+                        AND wanted.position = stood.position
+                )
+        ),
+        changed AS (
+            -- Equal values are left as they are, so that long ones are not stored anew.
+            UPDATE rankgres.%1$I AS chunk SET
+                token_count = wanted.token_count,
+                start_offset = wanted.start_offset,
+                end_offset = wanted.end_offset,
+                lexical_length = wanted.lexical_length,
+                heading = wanted.heading,
+                text = CASE WHEN chunk.text = wanted.text THEN chunk.text ELSE wanted.text END,
+                filters = CASE
+                    WHEN chunk.filters = wanted.filters THEN chunk.filters ELSE wanted.filters
+                END,
+                lexemes = CASE
+                    WHEN chunk.lexemes = wanted.lexemes THEN chunk.lexemes ELSE wanted.lexemes
+                END,
+                %4$I = wanted.embedding
+            FROM wanted
+            WHERE chunk.generation_id = %2$L
+                AND chunk.document_id = wanted.document_id
+                AND chunk.position = wanted.position
+                AND (
+                    chunk.token_count, chunk.start_offset, chunk.end_offset, chunk.heading,
+                    chunk.text, chunk.filters, chunk.lexemes, chunk.%4$I
+                ) IS DISTINCT FROM (
+                    wanted.token_count, wanted.start_offset, wanted.end_offset, wanted.heading,
+                    wanted.text, wanted.filters, wanted.lexemes, wanted.embedding
+                )
+        ),
+        added AS (
+            INSERT INTO rankgres.%1$I (
+                generation_id, document_id, position, token_count, start_offset, end_offset,
+                heading, text, filters, lexemes, %4$I, lexical_length
+            )
+            SELECT
+                %2$L, document_id, position, token_count, start_offset, end_offset,
+                heading, text, filters, lexemes, embedding, lexical_length
+            FROM wanted
+            WHERE NOT EXISTS (
+                SELECT FROM stood
+                WHERE stood.document_id = wanted.document_id AND stood.position = wanted.position
+            )
+        ),
+        -- What lexemes went and came; those that stayed in their place did neither.
+        touched AS (
+            SELECT side.sign, side.lexemes, side.lexical_length
+            FROM stood
+            FULL JOIN wanted USING (document_id, position)
+            CROSS JOIN LATERAL (VALUES
+                (-1, stood.lexemes, stood.lexical_length),
+                (1, wanted.lexemes, wanted.lexical_length)
+            ) AS side (sign, lexemes, lexical_length)
+            WHERE stood.lexemes IS DISTINCT FROM wanted.lexemes AND side.lexemes IS NOT NULL
+        ),
+        counted AS (
+            SELECT
+                (SELECT count(DISTINCT document_id) FROM wanted)
+                    - (SELECT count(DISTINCT document_id) FROM stood) AS documents
+        )
+        $statement$;
     account constant text := $statement$,
         lexeme_difference AS (
             INSERT INTO rankgres.lexeme_change (generation_id, lexeme, chunk_count)
-            SELECT %2$L, lexeme, %3$s * count(*)
-            FROM touched CROSS JOIN LATERAL unnest(tsvector_to_array(lexemes)) AS lexeme
+            SELECT %2$L, lexeme, sum(touched.sign)
+            FROM touched CROSS JOIN LATERAL unnest(tsvector_to_array(touched.lexemes)) AS lexeme
             GROUP BY lexeme
+            HAVING sum(touched.sign) <> 0
+        ),
+        total_difference AS (
+            INSERT INTO rankgres.chunk_total_change (
+                generation_id, chunk_count, document_count, lexical_length
+            )
+            SELECT %2$L, total.chunks, counted.documents, total.lexical_length
+            FROM counted
+            CROSS JOIN (
+                SELECT
+                    coalesce(sum(sign), 0) AS chunks,
+                    coalesce(sum(sign * lexical_length), 0) AS lexical_length
+                FROM touched
+            ) AS total
+            WHERE (total.chunks, counted.documents, total.lexical_length) <> (0, 0, 0)
         )
-        INSERT INTO rankgres.chunk_total_change (
-            generation_id, chunk_count, document_count, lexical_length
-        )
-        SELECT %2$L, %3$s * count(*), %3$s * count(DISTINCT document_id), %3$s * sum(lexical_length)
-        FROM touched
-        HAVING count(*) > 0
+        SELECT min(document_id) FROM %7$I WHERE embedding IS NULL
         $statement$;
 BEGIN
     -- Locked, so that a drop waits for this batch instead of taking the table from under it.
@@ -231,11 +657,11 @@ BEGIN
         RAISE EXCEPTION 'generation % does not exist', replaced_generation
             USING ERRCODE = 'undefined_object';
     END IF;
-    automatic := generation.text_search_config IN ('auto', 'unaccent+auto');
     accents := coalesce(substring(generation.text_search_config FROM '^unaccent\+'), '');
     own_config := regexp_replace(generation.text_search_config, '^(unaccent\+)?auto$', '\1simple');
     PERFORM rankgres.filter_field_note_v1(replaced_generation, filters);
-    IF automatic OR text_search_configs IS NOT NULL THEN
+    IF generation.text_search_config IN ('auto', 'unaccent+auto') OR text_search_configs IS NOT NULL
+    THEN
         INSERT INTO rankgres.generation_language (generation_id, text_search_config)
         SELECT DISTINCT replaced_generation, spoken.config
         FROM unnest(document_ids, text_search_configs) AS given (document_id, config)
@@ -247,49 +673,61 @@ BEGIN
                 AND known.text_search_config = spoken.config
         );
     END IF;
+
     EXECUTE format(
-        $statement$
-        WITH touched AS (
-            DELETE FROM rankgres.%1$I WHERE document_id = ANY ($1)
-            RETURNING document_id, lexemes, lexical_length
-        )$statement$ || account,
-        'chunk_' || replaced_generation,
-        replaced_generation,
-        '-1'
-    ) USING documents;
+        'SELECT EXISTS (
+            SELECT FROM rankgres.%I WHERE generation_id = %L AND document_id = ANY ($1)
+        )',
+        partition,
+        replaced_generation
+    ) INTO some_stand USING documents;
     EXECUTE format(
-        $statement$
-        WITH given AS MATERIALIZED (
-            SELECT
-                chunk.*,
-                setweight(rankgres.lexemes_v1(%4$s, heading), 'A')
-                    || setweight(rankgres.lexemes_v1(%4$s, text), 'D') AS lexemes
-            FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) AS chunk (
-                document_id, position, token_count, start_offset, end_offset, heading, text,
-                filters, embedding, config
-            )
-        ),
-        touched AS (
-            INSERT INTO rankgres.%1$I (
-                generation_id, document_id, position, token_count, start_offset, end_offset,
-                heading, text, filters, lexemes, %5$I, lexical_length
-            )
-            SELECT
-                %2$L, document_id, position, token_count, start_offset, end_offset,
-                heading, text, filters, lexemes, embedding,
-                (SELECT coalesce(sum(coalesce(cardinality(positions), 1)), 0) FROM unnest(lexemes))
-            FROM given
-            RETURNING document_id, lexemes, lexical_length
-        )$statement$ || account,
-        'chunk_' || replaced_generation,
+        given_rows || CASE WHEN some_stand THEN difference ELSE all_new END || account,
+        partition,
         replaced_generation,
-        '1',
         -- A constant is looked up once, a column for every chunk.
         CASE WHEN text_search_configs IS NULL THEN quote_literal(own_config)
             ELSE format('coalesce(%L || config, %L)', accents, own_config) END,
-        CASE generation.storage_type WHEN 'vector' THEN 'embedding_full' ELSE 'embedding' END
-    ) USING document_ids, positions, token_counts, start_offsets, end_offsets, headings, texts,
-        filters, embeddings, text_search_configs;
+        CASE generation.storage_type WHEN 'vector' THEN 'embedding_full' ELSE 'embedding' END,
+        format(lexical_length, 'given'),
+        CASE generation.storage_type WHEN 'vector' THEN 'vector' ELSE 'halfvec' END,
+        CASE WHEN some_stand THEN 'wanted' ELSE 'given' END
+    ) INTO without_embedding USING documents, document_ids, positions, token_counts, start_offsets,
+        end_offsets, headings, texts, filters, embeddings, text_search_configs;
+    IF without_embedding IS NOT NULL THEN
+        RAISE EXCEPTION 'no chunk of document "%" has the embedding that was to be kept',
+            without_embedding
+            USING ERRCODE = 'no_data_found';
+    END IF;
+
+    INSERT INTO rankgres.indexed_document AS indexed (
+        generation_id, document_id, content_hash, chunk_count
+    )
+    SELECT replaced_generation, document.id, document.content_hash, coalesce(part.chunks, 0)
+    FROM unnest(documents, content_hashes) AS document (id, content_hash)
+    LEFT JOIN (
+        SELECT chunk.document_id, count(*) AS chunks
+        FROM unnest(document_ids) AS chunk (document_id)
+        GROUP BY chunk.document_id
+    ) AS part ON part.document_id = document.id
+    WHERE document.content_hash IS NOT NULL OR part.chunks IS NOT NULL
+    ON CONFLICT (generation_id, document_id) DO UPDATE SET
+        content_hash = excluded.content_hash,
+        chunk_count = excluded.chunk_count,
+        indexed_at = clock_timestamp();
+    DELETE FROM rankgres.indexed_document
+    WHERE generation_id = replaced_generation
+        AND document_id IN (
+            SELECT document.id
+            FROM unnest(documents, content_hashes) AS document (id, content_hash)
+            WHERE document.content_hash IS NULL AND document.id <> ALL (document_ids)
+        );
+    INSERT INTO rankgres.indexing_activity (
+        generation_id, documents, chunks_embedded, chunks_reused
+    )
+    SELECT
+        replaced_generation, cardinality(documents), cardinality(document_ids) - kept, kept
+    WHERE documents <> '{}';
 END
 $_$;
 
@@ -432,7 +870,7 @@ BEGIN
 END
 $_$;
 
-CREATE FUNCTION rankgres.collection_drop_v1(collection_name text) RETURNS boolean
+CREATE FUNCTION rankgres.collection_drop_v2(collection_name text) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
@@ -440,6 +878,7 @@ DECLARE
     dropped_collection bigint;
     dropped_generations bigint [];
     dropped_generation bigint;
+    operation text;
 BEGIN
     SELECT id INTO dropped_collection FROM rankgres.collection
     WHERE name = collection_name
@@ -461,6 +900,26 @@ BEGIN
             WHERE relid = to_regclass(format('rankgres.%I', 'chunk_' || dropped_generation));
             PERFORM pg_sleep(0.02);
         END LOOP;
+        -- Verifying reads the chunks for minutes: waited for here, where nobody waits behind us, and not
+        -- where DROP TABLE holds every search up.
+        WHILE NOT pg_try_advisory_xact_lock(
+            hashtextextended('rankgres.generation_verify', dropped_generation)
+        ) LOOP
+            PERFORM pg_cancel_backend(pid)
+            FROM pg_locks
+            WHERE locktype = 'advisory'
+                AND granted
+                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                AND ((classid::bigint << 32) | objid::bigint)
+                    = hashtextextended('rankgres.generation_verify', dropped_generation);
+            PERFORM pg_sleep(0.02);
+        END LOOP;
+    END LOOP;
+    -- Takes the triggers along. Their table is locked from here on, and no sooner.
+    FOREACH operation IN ARRAY '{insert,update,delete,truncate}'::text [] LOOP
+        EXECUTE format(
+            'DROP FUNCTION IF EXISTS rankgres.source_%s_%s() CASCADE', dropped_collection, operation
+        );
     END LOOP;
     -- Generations first: the documents that the collection takes along are then queued for nobody.
     DELETE FROM rankgres.generation WHERE collection_id = dropped_collection;
@@ -477,7 +936,48 @@ BEGIN
     DELETE FROM rankgres.lexeme_change WHERE generation_id = ANY (dropped_generations);
     DELETE FROM rankgres.chunk_total WHERE generation_id = ANY (dropped_generations);
     DELETE FROM rankgres.chunk_total_change WHERE generation_id = ANY (dropped_generations);
+    DELETE FROM rankgres.indexed_document WHERE generation_id = ANY (dropped_generations);
+    DELETE FROM rankgres.indexing_activity WHERE generation_id = ANY (dropped_generations);
+    DELETE FROM rankgres.source_change WHERE collection_id = dropped_collection;
     RETURN true;
+END
+$$;
+
+CREATE FUNCTION rankgres.detach(collection text, keep boolean DEFAULT false) RETURNS void
+    LANGUAGE sql
+    AS $$
+    SELECT rankgres.detach_v1(collection, keep)
+$$;
+
+CREATE FUNCTION rankgres.detach_v1(detached_collection text, keep boolean) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    detached bigint;
+    operation text;
+BEGIN
+    detached := rankgres.source_authorize_v1(detached_collection);
+    IF NOT EXISTS (SELECT FROM rankgres.source WHERE collection_id = detached) THEN
+        RAISE EXCEPTION 'collection "%" is not attached to anything', detached_collection
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'collection',
+                HINT = 'rankgres collection drop drops a managed collection';
+    END IF;
+    IF NOT keep THEN
+        PERFORM rankgres.collection_drop_v2(detached_collection);
+        RETURN;
+    END IF;
+    FOREACH operation IN ARRAY '{insert,update,delete,truncate}'::text [] LOOP
+        -- Takes the triggers along. Its lock is held to the end of the transaction.
+        EXECUTE format('DROP FUNCTION IF EXISTS rankgres.source_%s_%s() CASCADE', detached, operation);
+    END LOOP;
+    UPDATE rankgres.collection SET detached_at = now() WHERE id = detached;
+    DELETE FROM rankgres.source WHERE collection_id = detached;
+    DELETE FROM rankgres.source_change WHERE collection_id = detached;
+    DELETE FROM rankgres.backfill USING rankgres.generation
+    WHERE generation.id = backfill.generation_id AND generation.collection_id = detached;
+    DELETE FROM rankgres.outbox USING rankgres.generation
+    WHERE generation.id = outbox.generation_id AND generation.collection_id = detached;
 END
 $$;
 
@@ -1444,6 +1944,61 @@ CREATE FUNCTION rankgres.generation_hnsw_order_v1(generation rankgres.generation
     END
 $_$;
 
+CREATE FUNCTION rankgres.generation_row_security_v1(secured_generation bigint) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+DECLARE
+    source rankgres.source;
+    document record;
+    chunks constant text := 'chunk_' || secured_generation;
+    matches text;
+BEGIN
+    SELECT found.* INTO STRICT source
+    FROM rankgres.source AS found
+    JOIN rankgres.generation USING (collection_id)
+    WHERE generation.id = secured_generation;
+    SELECT * INTO document FROM rankgres.source_row_v1(source.collection_id);
+    SELECT string_agg(
+        format('source_row.%I OPERATOR(%I.=) %s::%s', name, operator_schema, part, type_name)
+            -- Equal keys with other texts are other documents. Only where it is so: some texts hang on
+            -- the settings of the session that searches.
+            || CASE WHEN is_injective THEN '' ELSE format(' AND %s = %s', as_text, part) END,
+        ' AND '
+    )
+    INTO matches
+    FROM rankgres.source_columns_v1(source.relation, source.key_columns, 'source_row.')
+        WITH ORDINALITY AS key (
+            name, as_text, as_jsonb, as_hashable, type_name, operator_schema, is_injective, is_settled,
+            place
+        )
+    CROSS JOIN LATERAL format(
+        CASE cardinality(source.key_columns) WHEN 1 THEN '%1$I.document_id'
+            ELSE '(%1$I.document_id::jsonb ->> %2$s)' END,
+        chunks, place - 1
+    ) AS part;
+    EXECUTE format('ALTER TABLE rankgres.%I ENABLE ROW LEVEL SECURITY', chunks);
+    EXECUTE format('DROP POLICY IF EXISTS source_visible ON rankgres.%I', chunks);
+    EXECUTE format(
+        'CREATE POLICY source_visible ON rankgres.%I FOR SELECT USING (EXISTS (SELECT FROM %s WHERE %s))',
+        chunks, document.rows, matches
+    );
+END
+$_$;
+
+CREATE FUNCTION rankgres.generation_secured_v1() RETURNS bigint[]
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+    SELECT coalesce(array_agg(substring(relname::text FROM '^chunk_([0-9]+)$')::bigint), '{}')
+    FROM pg_class
+    WHERE relname >= 'chunk_' AND relname < 'chunk`'
+        AND relnamespace = 'rankgres'::regnamespace
+        AND relrowsecurity
+        AND relname::text ~ '^chunk_[0-9]+$'
+        AND row_security_active(oid)
+$_$;
+
 CREATE FUNCTION rankgres.generation_textsearch_index_v1(indexed_generation bigint) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
@@ -1488,6 +2043,220 @@ BEGIN
     );
 END
 $$;
+
+CREATE FUNCTION rankgres.generation_verify_v1(verified_generation bigint, repair boolean DEFAULT false) RETURNS TABLE(kind text, documents bigint, examples text[])
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+DECLARE
+    verified_collection constant bigint := (
+        SELECT collection_id FROM rankgres.generation WHERE id = verified_generation
+    );
+    -- It has nothing to be compared with, and nothing of it is ever indexed again.
+    is_detached constant boolean := (
+        SELECT detached_at IS NOT NULL FROM rankgres.collection WHERE id = verified_collection
+    );
+BEGIN
+    -- A drop of the collection waits for this lock, and not for that of the partition, behind which
+    -- every search of other collections would wait as well. The partition alone is read, for the same
+    -- reason.
+    PERFORM pg_advisory_xact_lock_shared(
+        hashtextextended('rankgres.generation_verify', verified_generation)
+    );
+    RETURN QUERY EXECUTE format(
+        $statement$
+        WITH source AS (
+            SELECT read.document_id, read.content_hash
+            -- STABLE: it reads what this statement sees, as it does the queue and the index.
+            FROM rankgres.source_hashes_v1($2) AS read
+            WHERE NOT $4
+            UNION ALL
+            SELECT document_id, coalesce(content_hash, '') FROM rankgres.indexed_document
+            WHERE $4 AND generation_id = $1
+        ),
+        chunked AS (
+            SELECT
+                chunk.document_id,
+                count(*) AS chunks,
+                min(chunk.position) = 0 AND max(chunk.position) = count(*) - 1 AS whole,
+                bool_or(chunk.embedding IS NULL AND chunk.embedding_full IS NULL) AS bare,
+                sum(chunk.lexical_length) AS length
+            FROM rankgres.%1$I AS chunk
+            GROUP BY chunk.document_id
+        ),
+        indexed AS (
+            SELECT
+                coalesce(written.document_id, chunked.document_id) AS document_id,
+                written.document_id IS NOT NULL AS known,
+                written.content_hash,
+                written.chunk_count = coalesce(chunked.chunks, 0) AND coalesce(chunked.whole, true)
+                    AS whole,
+                coalesce(chunked.bare, false) AS bare
+            FROM (
+                SELECT * FROM rankgres.indexed_document WHERE generation_id = $1
+            ) AS written
+            FULL JOIN chunked ON chunked.document_id = written.document_id
+        ),
+        queued AS (
+            SELECT outbox.document_id, outbox.dead_at IS NOT NULL AS dead
+            FROM rankgres.outbox
+            WHERE outbox.generation_id = $1
+            UNION ALL
+            SELECT changed.document_id, false
+            FROM rankgres.source_change
+            CROSS JOIN LATERAL unnest(source_change.document_ids) AS changed (document_id)
+            WHERE source_change.collection_id = $2
+        ),
+        queue AS (
+            SELECT queued.document_id, bool_and(queued.dead) AS dead
+            FROM queued
+            GROUP BY queued.document_id
+        ),
+        -- What is known to come: the rest of a backfill, and a comparison that has not failed yet.
+        expected AS (
+            SELECT
+                EXISTS (
+                    SELECT FROM rankgres.backfill
+                    WHERE backfill.generation_id = $1
+                        AND backfill.finished_at IS NULL
+                ) AS rest,
+                EXISTS (
+                    SELECT FROM rankgres.source_change
+                    JOIN rankgres.source ON source.collection_id = source_change.collection_id
+                    WHERE source_change.collection_id = $2
+                        AND source_change.document_ids IS NULL
+                        AND source.compare_error IS NULL
+                ) AS comparison
+        ),
+        compared AS (
+            SELECT
+                coalesce(source.document_id, indexed.document_id) AS document_id,
+                CASE
+                    WHEN source.document_id IS NULL THEN 'gone'
+                    WHEN indexed.known IS NOT TRUE THEN 'missing'
+                    WHEN indexed.content_hash IS NULL AND NOT $4 THEN 'unhashed'
+                    -- A row that cannot be read has no hash: indexing it will say why.
+                    WHEN indexed.content_hash IS DISTINCT FROM source.content_hash THEN 'stale'
+                    WHEN NOT indexed.whole THEN 'chunks'
+                    WHEN indexed.bare THEN 'embedding'
+                END AS kind
+            FROM source
+            FULL JOIN indexed ON indexed.document_id = source.document_id
+        ),
+        difference AS (
+            SELECT
+                coalesce(compared.document_id, queue.document_id) AS document_id,
+                CASE
+                    WHEN queue.dead THEN 'dead'
+                    WHEN queue.document_id IS NOT NULL THEN 'pending'
+                    WHEN expected.rest AND compared.kind = 'missing' THEN 'pending'
+                    WHEN expected.comparison AND compared.kind IN ('missing', 'gone', 'stale')
+                        THEN 'pending'
+                    WHEN compared.kind <> 'gone' AND octet_length(compared.document_id) > 1024 THEN 'dead'
+                    ELSE compared.kind
+                END AS kind
+            FROM (SELECT * FROM compared WHERE compared.kind IS NOT NULL) AS compared
+            FULL JOIN queue ON queue.document_id = compared.document_id
+            CROSS JOIN expected
+        ),
+        repaired_document AS (
+            INSERT INTO rankgres.outbox (generation_id, document_id, priority)
+            SELECT $1, difference.document_id, 1
+            FROM difference
+            WHERE $3 AND NOT $4 AND difference.kind NOT IN ('dead', 'pending')
+            -- In the order in which everybody queues, so that no two wait for each other.
+            ORDER BY difference.document_id
+            ON CONFLICT (generation_id, document_id) DO NOTHING
+        ),
+        lexeme_difference AS (
+            SELECT
+                coalesce(kept.lexeme, counted.lexeme) AS lexeme,
+                coalesce(counted.chunks, 0) - coalesce(kept.chunks, 0) AS chunks
+            FROM (
+                SELECT part.lexeme, sum(part.chunk_count) AS chunks
+                FROM (
+                    SELECT lexeme, chunk_count FROM rankgres.lexeme
+                    WHERE generation_id = $1
+                    UNION ALL
+                    SELECT lexeme, chunk_count FROM rankgres.lexeme_change
+                    WHERE generation_id = $1
+                ) AS part
+                GROUP BY part.lexeme
+            ) AS kept
+            FULL JOIN (
+                SELECT found.lexeme COLLATE "C" AS lexeme, count(*) AS chunks
+                FROM rankgres.%1$I AS chunk
+                CROSS JOIN LATERAL unnest(tsvector_to_array(chunk.lexemes)) AS found (lexeme)
+                GROUP BY 1
+            ) AS counted ON counted.lexeme = kept.lexeme
+            WHERE coalesce(counted.chunks, 0) <> coalesce(kept.chunks, 0)
+        ),
+        repaired_lexeme AS (
+            -- As a change: what workers append meanwhile stays true beside it.
+            INSERT INTO rankgres.lexeme_change (generation_id, lexeme, chunk_count)
+            SELECT $1, lexeme_difference.lexeme, lexeme_difference.chunks
+            FROM lexeme_difference
+            WHERE $3
+        ),
+        total_difference AS (
+            SELECT
+                counted.chunks - kept.chunks AS chunks,
+                counted.documents - kept.documents AS documents,
+                counted.length - kept.length AS length
+            FROM (
+                SELECT
+                    coalesce(sum(part.chunk_count), 0) AS chunks,
+                    coalesce(sum(part.document_count), 0) AS documents,
+                    coalesce(sum(part.lexical_length), 0) AS length
+                FROM (
+                    SELECT chunk_count, document_count, lexical_length FROM rankgres.chunk_total
+                    WHERE generation_id = $1
+                    UNION ALL
+                    SELECT chunk_count, document_count, lexical_length FROM rankgres.chunk_total_change
+                    WHERE generation_id = $1
+                ) AS part
+            ) AS kept
+            CROSS JOIN (
+                SELECT
+                    coalesce(sum(chunked.chunks), 0) AS chunks,
+                    count(*) AS documents,
+                    coalesce(sum(chunked.length), 0) AS length
+                FROM chunked
+            ) AS counted
+            WHERE (counted.chunks, counted.documents, counted.length)
+                <> (kept.chunks, kept.documents, kept.length)
+        ),
+        repaired_total AS (
+            INSERT INTO rankgres.chunk_total_change (
+                generation_id, chunk_count, document_count, lexical_length
+            )
+            SELECT $1, chunks, documents, length FROM total_difference WHERE $3
+        ),
+        finding AS (
+            SELECT difference.kind, left(difference.document_id, 1024) AS example FROM difference
+            UNION ALL
+            SELECT 'statistics', lexeme_difference.lexeme FROM lexeme_difference
+            UNION ALL
+            SELECT 'statistics', '' FROM total_difference
+        ),
+        numbered AS (
+            SELECT
+                finding.kind,
+                finding.example,
+                row_number() OVER (PARTITION BY finding.kind ORDER BY finding.example COLLATE "C") AS place
+            FROM finding
+        )
+        SELECT
+            numbered.kind,
+            count(*),
+            array_agg(numbered.example ORDER BY numbered.place) FILTER (WHERE numbered.place <= 10)
+        FROM numbered
+        GROUP BY numbered.kind
+        $statement$,
+        'chunk_' || verified_generation
+    ) USING verified_generation, verified_collection, repair, is_detached;
+END
+$_$;
 
 CREATE FUNCTION rankgres.language_config_v1(language text) RETURNS text
     LANGUAGE sql STABLE
@@ -1892,63 +2661,97 @@ CREATE FUNCTION rankgres.min_max_v1(score double precision, least_score double p
     END
 $$;
 
-CREATE FUNCTION rankgres.outbox_claim_v1(claimed_generation bigint, batch_size integer, lease_for interval, max_attempts integer) RETURNS TABLE(document_id text, version bigint, lease uuid, attempts integer)
+CREATE FUNCTION rankgres.outbox_claim_v2(claimed_generation bigint, batch_size integer, lease_for interval, max_attempts integer, bulk boolean DEFAULT true) RETURNS TABLE(document_id text, version bigint, lease uuid, attempts integer)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
 #variable_conflict use_column
 DECLARE
-    new_lease uuid := gen_random_uuid();
+    new_lease constant uuid := gen_random_uuid();
+    -- In a variable, so that the index ends the search there.
+    moment constant timestamptz := clock_timestamp();
+    due_ids text [];
 BEGIN
-    RETURN QUERY
-    WITH due AS (
-        SELECT outbox.document_id, outbox.attempts >= max_attempts AS exhausted
-        FROM rankgres.outbox
-        WHERE generation_id = claimed_generation
-            AND dead_at IS NULL
-            AND due_at <= clock_timestamp()
-        ORDER BY due_at, document_id
-        LIMIT batch_size
-        FOR UPDATE SKIP LOCKED
-    ),
-    leased AS (
-        UPDATE rankgres.outbox SET
-            lease = CASE WHEN NOT due.exhausted THEN new_lease END,
-            due_at = clock_timestamp() + lease_for,
-            attempts = outbox.attempts + CASE WHEN due.exhausted THEN 0 ELSE 1 END,
-            dead_at = CASE WHEN due.exhausted THEN clock_timestamp() END,
-            last_error = CASE
-                WHEN due.exhausted THEN coalesce(
-                    outbox.last_error,
-                    format('no worker finished it in %s leases', outbox.attempts)
-                )
-                ELSE outbox.last_error
-            END
-        FROM due
-        WHERE outbox.generation_id = claimed_generation
-            AND outbox.document_id = due.document_id
-        RETURNING outbox.document_id, outbox.version, outbox.lease, outbox.attempts
-    )
-    SELECT leased.document_id, leased.version, leased.lease, leased.attempts
-    FROM leased
-    WHERE leased.lease IS NOT NULL
-    ORDER BY leased.document_id;
+    IF EXISTS (
+        SELECT FROM rankgres.generation
+        JOIN rankgres.collection ON collection.id = generation.collection_id
+        WHERE generation.id = claimed_generation AND collection.paused_at IS NOT NULL
+    ) THEN
+        RETURN;
+    END IF;
+    LOOP
+        FOR wanted_priority IN 0..bulk::integer LOOP
+            due_ids := ARRAY(
+                SELECT placed.document_id
+                FROM (
+                    SELECT
+                        due.document_id,
+                        due.suspect,
+                        row_number() OVER due_first AS place,
+                        first_value(due.suspect) OVER due_first AS alone
+                    FROM (
+                        SELECT
+                            outbox.document_id,
+                            outbox.due_at,
+                            outbox.attempts >= 2 AND outbox.attempts < max_attempts AS suspect
+                        FROM rankgres.outbox
+                        WHERE outbox.generation_id = claimed_generation
+                            AND outbox.priority = wanted_priority
+                            AND outbox.dead_at IS NULL
+                            AND outbox.due_at <= moment
+                        ORDER BY outbox.due_at, outbox.document_id
+                        LIMIT batch_size
+                        FOR UPDATE SKIP LOCKED
+                    ) AS due
+                    WINDOW due_first AS (ORDER BY due.due_at, due.document_id)
+                ) AS placed
+                WHERE placed.place = 1 OR NOT (placed.alone OR placed.suspect)
+            );
+            EXIT WHEN due_ids <> '{}';
+        END LOOP;
+        EXIT WHEN due_ids = '{}';
+        RETURN QUERY
+        WITH leased AS (
+            UPDATE rankgres.outbox SET
+                lease = CASE WHEN outbox.attempts < max_attempts THEN new_lease END,
+                due_at = clock_timestamp() + lease_for,
+                attempts = outbox.attempts + (outbox.attempts < max_attempts)::integer,
+                dead_at = CASE WHEN outbox.attempts >= max_attempts THEN clock_timestamp() END,
+                last_error = CASE
+                    WHEN outbox.attempts >= max_attempts THEN coalesce(
+                        outbox.last_error,
+                        format('no worker finished it in %s leases', outbox.attempts)
+                    )
+                    ELSE outbox.last_error
+                END
+            WHERE outbox.generation_id = claimed_generation AND outbox.document_id = ANY (due_ids)
+            RETURNING outbox.document_id, outbox.version, outbox.lease, outbox.attempts
+        )
+        SELECT leased.document_id, leased.version, leased.lease, leased.attempts
+        FROM leased
+        WHERE leased.lease IS NOT NULL
+        ORDER BY leased.document_id;
+        -- Where all were made dead letters others may be due.
+        EXIT WHEN FOUND;
+    END LOOP;
 END
 $$;
 
-CREATE FUNCTION rankgres.outbox_extend_v1(leased_generation bigint, held_lease uuid, document_ids text[], lease_for interval) RETURNS void
+CREATE FUNCTION rankgres.outbox_extend_v2(leased_generation bigint, held_lease uuid, document_ids text[], lease_for interval) RETURNS void
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
+    -- Arrays, not joins: see outbox_finish_if_leased.
     UPDATE rankgres.outbox SET due_at = clock_timestamp() + lease_for
-    FROM (
-        SELECT document_id FROM rankgres.outbox
-        WHERE generation_id = leased_generation
-            AND document_id = ANY (document_ids)
-            AND lease = held_lease
-        FOR UPDATE SKIP LOCKED
-    ) AS held
-    WHERE generation_id = leased_generation AND outbox.document_id = held.document_id
+    WHERE outbox.generation_id = leased_generation
+        AND outbox.document_id = ANY (ARRAY(
+            SELECT held.document_id
+            FROM rankgres.outbox AS held
+            WHERE held.generation_id = leased_generation
+                AND held.document_id = ANY (document_ids)
+                AND held.lease = held_lease
+            FOR UPDATE SKIP LOCKED
+        ))
 $$;
 
 CREATE FUNCTION rankgres.outbox_fail_v1(leased_generation bigint, held_lease uuid, document_ids text[], errors text[], max_attempts integer) RETURNS void
@@ -1973,41 +2776,64 @@ CREATE FUNCTION rankgres.outbox_fail_v1(leased_generation bigint, held_lease uui
         AND outbox.document_id = failed.document_id
 $$;
 
-CREATE FUNCTION rankgres.outbox_finish_if_leased_v1(leased_generation bigint, held_lease uuid, document_ids text[], versions bigint[]) RETURNS SETOF text
+CREATE FUNCTION rankgres.outbox_finish_if_leased_v2(leased_generation bigint, held_lease uuid, document_ids text[], versions bigint[]) RETURNS SETOF text
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
-    WITH unchanged AS (
-        SELECT outbox.document_id
-        FROM rankgres.outbox
-        JOIN unnest(document_ids, versions) AS held (document_id, version)
-            USING (document_id, version)
-        WHERE outbox.generation_id = leased_generation AND outbox.lease = held_lease
-        FOR UPDATE OF outbox SKIP LOCKED
-    )
+    -- Arrays, not joins: whatever the planner takes the queue's length to be, it reads these rows alone.
     DELETE FROM rankgres.outbox
-    USING unchanged
     WHERE outbox.generation_id = leased_generation
-        AND outbox.document_id = unchanged.document_id
+        AND outbox.document_id = ANY (ARRAY(
+            SELECT held.document_id
+            FROM rankgres.outbox AS held
+            WHERE held.generation_id = leased_generation
+                AND held.document_id = ANY (document_ids)
+                -- No version is given twice, so any of them is this document's.
+                AND held.version = ANY (versions)
+                AND held.lease = held_lease
+            FOR UPDATE SKIP LOCKED
+        ))
     RETURNING outbox.document_id
 $$;
 
-CREATE FUNCTION rankgres.outbox_release_v1(leased_generation bigint, held_lease uuid, document_ids text[]) RETURNS void
+CREATE FUNCTION rankgres.outbox_queue_v1(queued_generation bigint, document_ids text[], queued_priority smallint DEFAULT 1) RETURNS bigint
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
+    WITH queued AS (
+        INSERT INTO rankgres.outbox (generation_id, document_id, priority, last_error, dead_at)
+        SELECT
+            queued_generation, id, queued_priority,
+            CASE WHEN octet_length(id) > 1024 THEN 'its key has more than 1024 bytes' END,
+            CASE WHEN octet_length(id) > 1024 THEN clock_timestamp() END
+        FROM (SELECT DISTINCT unnest(document_ids) AS id) AS given
+        WHERE octet_length(id) <= 2600
+        ORDER BY id
+        ON CONFLICT (generation_id, document_id) DO NOTHING
+        RETURNING dead_at
+    )
+    SELECT count(*) FROM queued WHERE dead_at IS NULL
+$$;
+
+CREATE FUNCTION rankgres.outbox_release_v2(leased_generation bigint, held_lease uuid, document_ids text[], pause interval DEFAULT '00:00:00'::interval, reason text DEFAULT NULL::text) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    -- Arrays, not joins: see outbox_finish_if_leased.
     UPDATE rankgres.outbox SET
         lease = NULL,
-        due_at = clock_timestamp(),
+        due_at = clock_timestamp() + pause,
+        last_error = coalesce(left(reason, 2000), outbox.last_error),
         attempts = greatest(attempts - 1, 0)
-    FROM (
-        SELECT document_id FROM rankgres.outbox
-        WHERE generation_id = leased_generation
-            AND document_id = ANY (document_ids)
-            AND lease = held_lease
-        FOR UPDATE SKIP LOCKED
-    ) AS held
-    WHERE generation_id = leased_generation AND outbox.document_id = held.document_id
+    WHERE outbox.generation_id = leased_generation
+        AND outbox.document_id = ANY (ARRAY(
+            SELECT held.document_id
+            FROM rankgres.outbox AS held
+            WHERE held.generation_id = leased_generation
+                AND held.document_id = ANY (document_ids)
+                AND held.lease = held_lease
+            FOR UPDATE SKIP LOCKED
+        ))
 $$;
 
 CREATE FUNCTION rankgres.parameter_number_v1(parameter text, given jsonb, name text, fallback double precision, least_value double precision, greatest_value double precision) RETURNS double precision
@@ -2084,6 +2910,22 @@ BEGIN
         USING ERRCODE = 'invalid_parameter_value', COLUMN = parameter,
             HINT = 'use a length of time like "30 days", or a number of seconds'
                 || CASE WHEN least_value > 0 THEN ' over 0' ELSE '' END;
+END
+$$;
+
+CREATE FUNCTION rankgres.pause(collection text) RETURNS void
+    LANGUAGE sql
+    AS $$
+    SELECT rankgres.pause_v1(collection)
+$$;
+
+CREATE FUNCTION rankgres.pause_v1(paused_collection text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    UPDATE rankgres.collection SET paused_at = coalesce(paused_at, now())
+    WHERE id = rankgres.source_authorize_v1(paused_collection);
 END
 $$;
 
@@ -2182,33 +3024,63 @@ END
 $$;
 
 CREATE FUNCTION rankgres.query_lexemes_v2(searched_generation bigint, lexemes text[], frequencies integer[]) RETURNS TABLE(lexeme text, query_frequency integer, chunk_count bigint, term tsquery)
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
-    AS $$
-    SELECT
-        counted.lexeme,
-        counted.query_frequency,
-        counted.chunk_count,
-        ('''' || replace(replace(counted.lexeme, '\', '\\'), '''', '''''') || '''')::tsquery
-    FROM (
+    AS $_$
+#variable_conflict use_column
+BEGIN
+    IF NOT coalesce(
+        row_security_active(to_regclass('rankgres.chunk_' || searched_generation)::oid), false
+    ) THEN
+        RETURN QUERY
         SELECT
-            wanted.lexeme,
-            wanted.query_frequency,
-            -- A bigint: the sum of integers is one, and what the base holds as well.
-            coalesce((
-                SELECT base.chunk_count FROM rankgres.lexeme AS base
-                WHERE base.generation_id = searched_generation AND base.lexeme = wanted.lexeme
-            ), 0) + coalesce((
-                SELECT sum(change.chunk_count) FROM rankgres.lexeme_change AS change
-                WHERE change.generation_id = searched_generation AND change.lexeme = wanted.lexeme
-            ), 0) AS chunk_count
-        FROM unnest(lexemes, frequencies) AS wanted (lexeme, query_frequency)
-        -- Keeps the counts from being looked up once more for the condition and the order.
-        OFFSET 0
-    ) AS counted
-    WHERE counted.chunk_count > 0
-    ORDER BY counted.chunk_count, counted.lexeme COLLATE "C"
-$$;
+            counted.lexeme,
+            counted.query_frequency,
+            counted.chunk_count,
+            ('''' || replace(replace(counted.lexeme, '\', '\\'), '''', '''''') || '''')::tsquery
+        FROM (
+            SELECT
+                wanted.lexeme,
+                wanted.query_frequency,
+                -- A bigint: the sum of integers is one, and what the base holds as well.
+                coalesce((
+                    SELECT base.chunk_count FROM rankgres.lexeme AS base
+                    WHERE base.generation_id = searched_generation AND base.lexeme = wanted.lexeme
+                ), 0) + coalesce((
+                    SELECT sum(change.chunk_count) FROM rankgres.lexeme_change AS change
+                    WHERE change.generation_id = searched_generation AND change.lexeme = wanted.lexeme
+                ), 0) AS chunk_count
+            FROM unnest(lexemes, frequencies) AS wanted (lexeme, query_frequency)
+            -- Keeps the counts from being looked up once more for the condition and the order.
+            OFFSET 0
+        ) AS counted
+        WHERE counted.chunk_count > 0
+        ORDER BY counted.chunk_count, counted.lexeme COLLATE "C";
+        RETURN;
+    END IF;
+    RETURN QUERY EXECUTE format(
+        $statement$
+        WITH wanted AS MATERIALIZED (
+            SELECT
+                lexeme,
+                query_frequency,
+                ('''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || '''')::tsquery AS term
+            FROM unnest($1, $2) AS given (lexeme, query_frequency)
+        ),
+        any_of_them AS (
+            SELECT string_agg(term::text, ' | ')::tsquery AS condition FROM wanted
+        )
+        SELECT wanted.lexeme, wanted.query_frequency, count(*), wanted.term
+        FROM rankgres.%I AS chunk
+        JOIN wanted ON chunk.lexemes @@ wanted.term
+        WHERE chunk.lexemes @@ (SELECT condition FROM any_of_them)
+        GROUP BY wanted.lexeme, wanted.query_frequency, wanted.term
+        ORDER BY count(*), wanted.lexeme COLLATE "C"
+        $statement$,
+        'chunk_' || searched_generation
+    ) USING lexemes, frequencies;
+END
+$_$;
 
 CREATE FUNCTION rankgres.query_match_v1(match text, clause_count integer) RETURNS integer
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -2646,6 +3518,77 @@ CREATE FUNCTION rankgres.recency_v1(shape text, scales double precision, decay d
         ELSE CASE WHEN scales * ln(decay) > -200 THEN exp(scales * ln(decay))
             WHEN scales IS NOT NULL THEN 0 END
     END
+$$;
+
+CREATE FUNCTION rankgres.resume(collection text) RETURNS void
+    LANGUAGE sql
+    AS $$
+    SELECT rankgres.resume_v1(collection)
+$$;
+
+CREATE FUNCTION rankgres.resume_v1(resumed_collection text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    UPDATE rankgres.collection SET paused_at = NULL
+    WHERE id = rankgres.source_authorize_v1(resumed_collection);
+END
+$$;
+
+CREATE FUNCTION rankgres.retry(collection text, document_ids text[] DEFAULT NULL::text[]) RETURNS bigint
+    LANGUAGE sql
+    AS $$
+    SELECT rankgres.retry_v1(collection, document_ids)
+$$;
+
+CREATE FUNCTION rankgres.retry_v1(collection text, document_ids text[] DEFAULT NULL::text[]) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    steered constant bigint := rankgres.source_authorize_v1(retry_v1.collection);
+    retried bigint;
+    retried_generation bigint;
+BEGIN
+    WITH failed AS (
+        SELECT outbox.generation_id, outbox.document_id
+        FROM rankgres.outbox
+        JOIN rankgres.generation ON generation.id = outbox.generation_id
+        WHERE generation.collection_id = steered
+            -- The key of a longer one fits no index of chunks.
+            AND octet_length(outbox.document_id) <= 1024
+            AND CASE
+                WHEN retry_v1.document_ids IS NULL THEN outbox.dead_at IS NOT NULL
+                ELSE outbox.document_id = ANY (retry_v1.document_ids)
+                    AND outbox.last_error IS NOT NULL
+                    AND (outbox.lease IS NULL OR outbox.due_at <= clock_timestamp())
+            END
+        ORDER BY outbox.generation_id, outbox.document_id
+        FOR UPDATE OF outbox
+    ),
+    revived AS (
+        UPDATE rankgres.outbox SET
+            version = nextval('rankgres.outbox_version'),
+            due_at = clock_timestamp(),
+            lease = NULL,
+            attempts = 0,
+            last_error = NULL,
+            dead_at = NULL,
+            priority = CASE WHEN retry_v1.document_ids IS NULL THEN 1 ELSE 0 END
+        FROM failed
+        WHERE outbox.generation_id = failed.generation_id
+            AND outbox.document_id = failed.document_id
+        RETURNING outbox.document_id
+    )
+    SELECT count(DISTINCT revived.document_id) INTO retried FROM revived;
+    FOR retried_generation IN
+        SELECT id FROM rankgres.generation WHERE collection_id = steered AND retried > 0
+    LOOP
+        PERFORM pg_notify('rankgres_outbox', retried_generation::text);
+    END LOOP;
+    RETURN retried;
+END
 $$;
 
 CREATE FUNCTION rankgres.score_lexical_v1(scored_generation bigint, parsed rankgres.parsed_query, chunks rankgres.ranked_chunk[], heading_weight double precision) RETURNS SETOF rankgres.ranked_chunk
@@ -4261,6 +5204,1609 @@ CREATE FUNCTION rankgres.snippet_v2(searched_generation bigint, query text, cont
     )
 $$;
 
+CREATE FUNCTION rankgres.source_attach_triggers_v1(attached_collection bigint, source_relation oid) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+DECLARE
+    tables integer := 0;
+    lacks boolean;
+    target regclass;
+    operation text;
+    sees text;
+    trigger_name text;
+BEGIN
+    FOR target IN
+        SELECT relation FROM rankgres.source_tables_v1(source_relation) WHERE kind IN ('r', 'p')
+    LOOP
+        lacks := false;
+        FOR operation, sees IN VALUES
+            ('insert', 'REFERENCING NEW TABLE AS new_rows'),
+            ('update', 'REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows'),
+            ('delete', 'REFERENCING OLD TABLE AS old_rows'),
+            ('truncate', '')
+        LOOP
+            trigger_name := format('rankgres_%s_%s', attached_collection, operation);
+            CONTINUE WHEN EXISTS (
+                SELECT FROM pg_trigger WHERE tgrelid = target AND tgname = trigger_name
+            );
+            lacks := true;
+            EXECUTE format(
+                'CREATE TRIGGER %I AFTER %s ON %s %s FOR EACH STATEMENT
+                EXECUTE FUNCTION rankgres.source_%s_%s()',
+                trigger_name, operation, rankgres.source_name_v1(target), sees, attached_collection, operation
+            );
+            IF pg_has_role((SELECT relowner FROM pg_class WHERE oid = target), 'USAGE') THEN
+                EXECUTE format(
+                    'ALTER TABLE %s ENABLE ALWAYS TRIGGER %I',
+                    rankgres.source_name_v1(target), trigger_name
+                );
+            END IF;
+        END LOOP;
+        tables := tables + lacks::integer;
+    END LOOP;
+    RETURN tables;
+END
+$$;
+
+CREATE FUNCTION rankgres.source_authorize_v1(collection_name text) RETURNS bigint
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+DECLARE
+    caller constant name := rankgres.source_caller_v1();
+    steered bigint;
+BEGIN
+    SELECT id INTO steered FROM rankgres.collection WHERE name = collection_name;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'collection "%" does not exist', collection_name
+            USING ERRCODE = 'undefined_object', COLUMN = 'collection',
+                HINT = 'SELECT name FROM rankgres.collection';
+    ELSIF NOT pg_has_role(caller, current_user, 'USAGE') AND NOT EXISTS (
+        SELECT FROM rankgres.source
+        LEFT JOIN pg_class ON pg_class.oid = source.relation
+        JOIN pg_roles AS steering ON steering.oid = relowner OR steering.rolname = attached_by
+        WHERE collection_id = steered AND pg_has_role(caller, steering.oid, 'USAGE')
+    ) THEN
+        RAISE EXCEPTION 'role % may not steer collection "%"', quote_ident(caller), collection_name
+            USING ERRCODE = 'insufficient_privilege', COLUMN = 'collection',
+                HINT = 'let the role that attached it do it, or the owner of its relation';
+    END IF;
+    RETURN steered;
+END
+$$;
+
+CREATE FUNCTION rankgres.source_caller_v1() RETURNS name
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    SELECT coalesce(nullif(current_setting('role'), 'none')::name, session_user)
+$$;
+
+CREATE FUNCTION rankgres.source_change_fold_v1(max_rows integer) RETURNS TABLE(generation_id bigint, documents bigint)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    too_long constant text := 'its key has more than 1024 bytes';
+BEGIN
+    RETURN QUERY
+    WITH taken AS (
+        SELECT id FROM rankgres.source_change
+        WHERE document_ids IS NOT NULL
+        ORDER BY id
+        LIMIT max_rows
+        FOR UPDATE SKIP LOCKED
+    ),
+    moved AS (
+        DELETE FROM rankgres.source_change USING taken WHERE source_change.id = taken.id
+        RETURNING source_change.collection_id, source_change.changed_at, source_change.document_ids
+    ),
+    changed AS (
+        SELECT generation.id AS generation_id, given.id AS document_id, min(moved.changed_at) AS changed_at
+        FROM moved
+        JOIN rankgres.generation ON
+            generation.collection_id = moved.collection_id
+            AND generation.state IN ('building', 'active')
+        CROSS JOIN LATERAL unnest(moved.document_ids) AS given (id)
+        WHERE octet_length(given.id) <= 2600
+        GROUP BY generation.id, given.id
+    ),
+    warned AS (
+        UPDATE rankgres.source SET compare_error = 'a key has more than 2600 bytes: ' || too_big.beginning
+        FROM (
+            SELECT moved.collection_id, max(left(given.id, 100)) AS beginning
+            FROM moved
+            CROSS JOIN LATERAL unnest(moved.document_ids) AS given (id)
+            WHERE octet_length(given.id) > 2600
+            GROUP BY moved.collection_id
+        ) AS too_big
+        WHERE source.collection_id = too_big.collection_id
+    ),
+    queued AS (
+        INSERT INTO rankgres.outbox (
+            generation_id, document_id, enqueued_at, priority, last_error, dead_at
+        )
+        SELECT
+            changed.generation_id, changed.document_id, changed.changed_at, 0,
+            CASE WHEN octet_length(changed.document_id) > 1024 THEN too_long END,
+            CASE WHEN octet_length(changed.document_id) > 1024 THEN clock_timestamp() END
+        FROM changed
+        -- Everybody in the same order: nobody deadlocks.
+        ORDER BY changed.generation_id, changed.document_id
+        ON CONFLICT (generation_id, document_id) DO UPDATE SET
+            version = nextval('rankgres.outbox_version'),
+            enqueued_at = excluded.enqueued_at,
+            due_at = CASE WHEN outbox.lease IS NULL THEN clock_timestamp() ELSE outbox.due_at END,
+            attempts = 0,
+            last_error = excluded.last_error,
+            dead_at = excluded.dead_at,
+            priority = 0
+        RETURNING outbox.generation_id
+    )
+    SELECT queued.generation_id, count(*) FROM queued GROUP BY queued.generation_id;
+END
+$$;
+
+CREATE FUNCTION rankgres.source_column_names_v1(source_relation oid) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    SELECT string_agg(attname::text, ', ' ORDER BY attnum)
+    FROM pg_attribute
+    WHERE attrelid = source_relation AND attnum > 0 AND NOT attisdropped
+$$;
+
+CREATE FUNCTION rankgres.source_columns_v1(source_relation oid, column_names text[], qualifier text DEFAULT ''::text) RETURNS TABLE(name text, as_text text, as_jsonb text, as_hashable text, type_name text, operator_schema text, is_injective boolean, is_settled boolean)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+    WITH RECURSIVE base (place, name, collation_id, storage, type, typmod, is_domain) AS (
+        SELECT
+            given.place, attribute.attname, attribute.attcollation, attribute.attstorage,
+            attribute.atttypid, attribute.atttypmod, false
+        FROM unnest(column_names) WITH ORDINALITY AS given (name, place)
+        JOIN pg_attribute AS attribute ON
+            attribute.attrelid = source_relation
+            AND attribute.attname::text = given.name
+            AND attribute.attnum > 0
+            AND NOT attribute.attisdropped
+        UNION ALL
+        -- Casts to a domain would run its checks.
+        SELECT
+            base.place, base.name, base.collation_id, base.storage, domain.typbasetype,
+            domain.typtypmod, true
+        FROM base
+        JOIN pg_type AS domain ON domain.oid = base.type AND domain.typtype = 'd'
+    ),
+    known AS (
+        SELECT
+            base.place,
+            base.name::text AS name,
+            base.is_domain,
+            qualifier || quote_ident(base.name) AS reference,
+            -- May lie outside the row.
+            type.typlen = -1 AND base.storage <> 'p' AS is_movable,
+            type.oid AS type,
+            element.oid IS NOT NULL AS is_array,
+            coalesce(element.oid, type.oid) AS element,
+            coalesce(element.typtype, type.typtype) AS element_kind,
+            type.typtype AS kind,
+            format_type(type.oid, base.typmod) AS type_name,
+            -- Below: what initdb made.
+            coalesce(element.oid, type.oid) < 16384 AS built_in,
+            coalesce(
+                (SELECT collisdeterministic FROM pg_collation WHERE oid = base.collation_id),
+                true
+            ) AS deterministic,
+            (
+                SELECT namespace.nspname
+                FROM pg_opclass AS class
+                JOIN pg_amop AS entry ON
+                    entry.amopfamily = class.opcfamily
+                    AND entry.amopstrategy = 3
+                    AND entry.amoplefttype = class.opcintype
+                    AND entry.amoprighttype = class.opcintype
+                JOIN pg_operator AS equals ON equals.oid = entry.amopopr
+                JOIN pg_namespace AS namespace ON namespace.oid = equals.oprnamespace
+                WHERE class.opcdefault
+                    AND class.opcmethod = (SELECT oid FROM pg_am WHERE amname = 'btree')
+                    AND (
+                        class.opcintype = type.oid
+                        -- Of the same bytes, such as varchar and text.
+                        OR EXISTS (
+                            SELECT FROM pg_cast
+                            WHERE castsource = type.oid
+                                AND casttarget = class.opcintype
+                                AND castmethod = 'b'
+                                AND castcontext = 'i'
+                        )
+                    )
+                ORDER BY class.opcintype = type.oid DESC, class.oid
+                LIMIT 1
+            ) AS own_operators
+        FROM base
+        JOIN pg_type AS type ON type.oid = base.type AND type.typtype <> 'd'
+        LEFT JOIN pg_type AS element ON element.oid = type.typelem AND type.typcategory = 'A'
+    ),
+    judged AS (
+        SELECT
+            *,
+            element_kind = 'e'
+            OR element = ANY (
+                '{int2,int4,int8,oid,uuid,bytea,bool,date,timestamp,timestamptz}'::regtype []
+            )
+            OR (element = ANY ('{text,varchar,name}'::regtype []) AND deterministic) AS is_injective,
+            element_kind = 'e'
+            OR element = ANY (
+                '{int2,int4,int8,oid,uuid,bool,text,varchar,bpchar,name,numeric,json,jsonb}'::regtype []
+            ) AS is_settled
+        FROM known
+    ),
+    expressed AS (
+        SELECT
+            *,
+            CASE
+                WHEN type = 'text'::regtype AND NOT is_domain THEN reference
+                WHEN built_in THEN reference || '::text'
+                ELSE format('CASE num_nulls(%1$s) WHEN 0 THEN format(''%%s'', %1$s) END', reference)
+            END AS as_text
+        FROM judged
+    ),
+    hashable AS (
+        SELECT
+            *,
+            CASE WHEN is_injective THEN reference ELSE format('%s COLLATE "C"', as_text) END AS value
+        FROM expressed
+    )
+    SELECT
+        name,
+        as_text,
+        CASE
+            WHEN built_in THEN format('to_jsonb(%s)', reference)
+            WHEN is_array THEN format('to_jsonb((%s)::text [])', as_text)
+            ELSE format('to_jsonb(%s)', as_text)
+        END,
+        -- What lies outside the row is not fetched where it can be told by where it lies, which Postgres
+        -- 16 does not say: an update that leaves it alone leaves it there.
+        CASE
+            WHEN is_movable AND current_setting('server_version_num')::integer >= 170000 THEN format(
+                'pg_column_toast_chunk_id(%1$s), '
+                    'CASE WHEN pg_column_toast_chunk_id(%1$s) IS NULL THEN %2$s END',
+                reference, value
+            )
+            ELSE value
+        END,
+        type_name,
+        -- Arrays, enums, composite types and ranges share theirs.
+        coalesce(own_operators::text, CASE WHEN is_array OR kind <> 'b' THEN 'pg_catalog' END),
+        is_injective,
+        is_settled
+    FROM hashable
+    ORDER BY place
+$_$;
+
+CREATE FUNCTION rankgres.source_compare_v1(compared_collection bigint) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET row_security TO 'off'
+    SET "TimeZone" TO 'UTC'
+    SET "DateStyle" TO 'ISO, YMD'
+    SET "IntervalStyle" TO 'postgres'
+    SET extra_float_digits TO '1'
+    SET bytea_output TO 'hex'
+    AS $$
+DECLARE
+    unknown_changes bigint [];
+    queued bigint := 0;
+    failure text;
+BEGIN
+    IF NOT EXISTS (SELECT FROM rankgres.source WHERE collection_id = compared_collection)
+        OR EXISTS (
+            SELECT FROM rankgres.backfill
+            JOIN rankgres.generation ON generation.id = backfill.generation_id
+            WHERE generation.collection_id = compared_collection AND finished_at IS NULL
+        )
+        OR NOT pg_try_advisory_xact_lock(
+            hashtextextended('rankgres.source_compare', compared_collection)
+        )
+    THEN
+        RETURN 0;
+    END IF;
+    -- Committed before the comparison begins, which therefore sees what they tell of.
+    unknown_changes := ARRAY(
+        SELECT id FROM rankgres.source_change
+        WHERE collection_id = compared_collection AND document_ids IS NULL
+    );
+    BEGIN
+        PERFORM rankgres.source_store_v1(compared_collection);
+        BEGIN
+            SELECT * INTO queued, failure FROM rankgres.source_queue_difference_v1(
+                compared_collection, rankgres.source_statement_v1(compared_collection, 'hashes')
+            );
+        EXCEPTION
+            WHEN data_exception OR program_limit_exceeded OR internal_error OR raise_exception THEN
+                -- A row that cannot be read is queued, and becomes a dead letter.
+                SELECT * INTO queued, failure FROM rankgres.source_queue_difference_v1(
+                    compared_collection,
+                    format('SELECT * FROM rankgres.source_hashes_apart_v1(%s)', compared_collection)
+                );
+        END;
+        DELETE FROM rankgres.source_change WHERE id = ANY (unknown_changes);
+    EXCEPTION WHEN OTHERS THEN
+        failure := SQLERRM;
+        queued := 0;
+    END;
+    failure := concat_ws('; ', failure, rankgres.source_follow_v1(compared_collection));
+    UPDATE rankgres.source SET compared_at = clock_timestamp(), compare_error = nullif(failure, '')
+    WHERE collection_id = compared_collection;
+    RETURN queued;
+END
+$$;
+
+CREATE FUNCTION rankgres.source_condition_v1(source_relation oid, condition_index oid, OUT condition text, OUT column_names text[]) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+DECLARE
+    made_on oid;
+    foreign_object text;
+BEGIN
+    SELECT indrelid, pg_get_expr(indpred, indrelid) INTO made_on, condition
+    FROM pg_index WHERE indexrelid = condition_index;
+    -- Of what initdb made no dependency is kept. Values of enums are the user's, but no code.
+    SELECT pg_describe_object(refclassid, refobjid, refobjsubid) INTO foreign_object
+    FROM pg_depend
+    LEFT JOIN pg_type ON refclassid = 'pg_type'::regclass AND pg_type.oid = refobjid
+    WHERE classid = 'pg_class'::regclass
+        AND objid = condition_index
+        AND NOT (refclassid = 'pg_class'::regclass AND refobjid = made_on)
+        AND refclassid <> 'pg_collation'::regclass
+        AND pg_type.typtype IS DISTINCT FROM 'e'
+        AND NOT EXISTS (
+            SELECT FROM pg_type AS element
+            WHERE element.oid = pg_type.typelem AND element.typtype = 'e' AND pg_type.typcategory = 'A'
+        )
+    LIMIT 1;
+    column_names := ARRAY(
+        SELECT attname::text
+        FROM pg_depend
+        JOIN pg_attribute ON attrelid = refobjid AND attnum = refobjsubid
+        WHERE classid = 'pg_class'::regclass AND objid = condition_index
+            AND refclassid = 'pg_class'::regclass AND refobjid = made_on AND refobjsubid > 0
+    );
+    IF foreign_object IS NOT NULL THEN
+        RAISE EXCEPTION 'the condition uses %, which is not built in', foreign_object
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'condition',
+                HINT = 'use the functions and operators of Postgres alone; or attach a view';
+    ELSIF EXISTS (
+        SELECT FROM pg_attribute AS tried
+        WHERE tried.attrelid = made_on AND tried.attname::text = ANY (column_names) AND NOT EXISTS (
+            SELECT FROM pg_attribute AS real
+            WHERE real.attrelid = source_relation AND real.attname = tried.attname
+                AND NOT real.attisdropped AND real.atttypid = tried.atttypid
+        )
+    ) THEN
+        RAISE EXCEPTION 'the condition was made for another relation'
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'condition', HINT = 'call rankgres.attach';
+    END IF;
+    condition := coalesce(condition, 'true');
+END
+$$;
+
+CREATE FUNCTION rankgres.source_documents_v1(searched_collection bigint, document_ids text[]) RETURNS TABLE(document_id text, title text, text text, metadata jsonb, content_hash bytea)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET row_security TO 'off'
+    SET "TimeZone" TO 'UTC'
+    SET "DateStyle" TO 'ISO, YMD'
+    SET "IntervalStyle" TO 'postgres'
+    SET extra_float_digits TO '1'
+    SET bytea_output TO 'hex'
+    AS $$
+DECLARE
+    statement constant text := rankgres.source_reading_v1(searched_collection, 'documents');
+BEGIN
+    RETURN QUERY EXECUTE statement
+    USING ARRAY(SELECT DISTINCT unnest(document_ids));
+EXCEPTION
+    WHEN undefined_table OR undefined_column OR undefined_function OR undefined_object
+        OR insufficient_privilege OR object_not_in_prerequisite_state OR fdw_error
+        OR connection_exception
+    THEN
+        PERFORM rankgres.source_unreadable_v1(SQLERRM);
+END
+$$;
+
+CREATE FUNCTION rankgres.source_follow_v1(followed_collection bigint) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET lock_timeout TO '50ms'
+    AS $$
+DECLARE
+    followed oid;
+    operation text;
+BEGIN
+    SELECT relation INTO followed FROM rankgres.source
+    WHERE collection_id = followed_collection AND sync = 'triggers';
+    IF NOT FOUND OR NOT EXISTS (SELECT FROM pg_class WHERE oid = followed) THEN
+        RETURN NULL;
+    END IF;
+    IF EXISTS (SELECT FROM rankgres.source_tables_v1(followed) WHERE kind = 'f') THEN
+        FOREACH operation IN ARRAY '{insert,update,delete,truncate}'::text [] LOOP
+            EXECUTE format(
+                'DROP FUNCTION IF EXISTS rankgres.source_%s_%s() CASCADE', followed_collection, operation
+            );
+        END LOOP;
+        UPDATE rankgres.source
+        SET sync = 'comparison', compare_every = least(compare_every, interval '5 min')
+        WHERE collection_id = followed_collection;
+        INSERT INTO rankgres.source_change (collection_id, reason)
+        VALUES (followed_collection, 'a foreign partition');
+    ELSIF rankgres.source_attach_triggers_v1(followed_collection, followed) > 0 THEN
+        INSERT INTO rankgres.source_change (collection_id, reason)
+        VALUES (followed_collection, 'a new partition');
+    END IF;
+    RETURN NULL;
+EXCEPTION
+    WHEN lock_not_available THEN
+        RETURN 'a new partition was locked, and gets its triggers the next time';
+    WHEN insufficient_privilege THEN
+        RETURN format(
+            'a new partition has no triggers (%s): GRANT TRIGGER on it TO %I', SQLERRM, current_user
+        );
+END
+$$;
+
+CREATE FUNCTION rankgres.source_free_name_v1(wanted text, taken text[]) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+BEGIN
+    WHILE wanted = ANY (taken) LOOP
+        wanted := wanted || '_';
+    END LOOP;
+    RETURN wanted;
+END
+$$;
+
+CREATE FUNCTION rankgres.source_hashes_apart_v1(searched_collection bigint) RETURNS TABLE(document_id text, content_hash bytea)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET row_security TO 'off'
+    SET "TimeZone" TO 'UTC'
+    SET "DateStyle" TO 'ISO, YMD'
+    SET "IntervalStyle" TO 'postgres'
+    SET extra_float_digits TO '1'
+    SET bytea_output TO 'hex'
+    AS $$
+DECLARE
+    ids text [];
+BEGIN
+    FOR ids IN EXECUTE format(
+        'SELECT array_agg(id) FROM (
+            SELECT id, (row_number() OVER () - 1) / 1000 AS part FROM (%s) AS row
+        ) AS numbered
+        GROUP BY part',
+        rankgres.source_statement_v1(searched_collection, 'ids')
+    ) LOOP
+        RETURN QUERY SELECT * FROM rankgres.source_hashes_of_v1(searched_collection, ids);
+    END LOOP;
+END
+$$;
+
+CREATE FUNCTION rankgres.source_hashes_of_v1(searched_collection bigint, document_ids text[]) RETURNS TABLE(document_id text, content_hash bytea)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+DECLARE
+    middle constant integer := cardinality(document_ids) / 2;
+BEGIN
+    RETURN QUERY
+    SELECT found.document_id, found.content_hash
+    FROM rankgres.source_documents_v1(searched_collection, document_ids) AS found;
+EXCEPTION
+    WHEN data_exception OR program_limit_exceeded OR internal_error OR raise_exception THEN
+        IF middle = 0 THEN
+            RETURN QUERY SELECT document_ids[1], NULL::bytea;
+        ELSE
+            RETURN QUERY
+            SELECT * FROM rankgres.source_hashes_of_v1(searched_collection, document_ids[:middle])
+            UNION ALL
+            SELECT * FROM rankgres.source_hashes_of_v1(searched_collection, document_ids[middle + 1 :]);
+        END IF;
+END
+$$;
+
+CREATE FUNCTION rankgres.source_hashes_together_v1(searched_collection bigint) RETURNS TABLE(document_id text, content_hash bytea)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET row_security TO 'off'
+    SET "TimeZone" TO 'UTC'
+    SET "DateStyle" TO 'ISO, YMD'
+    SET "IntervalStyle" TO 'postgres'
+    SET extra_float_digits TO '1'
+    SET bytea_output TO 'hex'
+    AS $$
+DECLARE
+    statement constant text := rankgres.source_reading_v1(searched_collection, 'hashes');
+BEGIN
+    RETURN QUERY EXECUTE statement;
+EXCEPTION
+    WHEN undefined_table OR undefined_column OR undefined_function OR undefined_object
+        OR insufficient_privilege OR object_not_in_prerequisite_state OR fdw_error
+        OR connection_exception
+    THEN
+        PERFORM rankgres.source_unreadable_v1(SQLERRM);
+END
+$$;
+
+CREATE FUNCTION rankgres.source_hashes_v1(searched_collection bigint) RETURNS TABLE(document_id text, content_hash bytea)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET row_security TO 'off'
+    SET "TimeZone" TO 'UTC'
+    SET "DateStyle" TO 'ISO, YMD'
+    SET "IntervalStyle" TO 'postgres'
+    SET extra_float_digits TO '1'
+    SET bytea_output TO 'hex'
+    AS $$
+BEGIN
+    -- Through a function of its own: what came before an error must not stay.
+    RETURN QUERY SELECT * FROM rankgres.source_hashes_together_v1(searched_collection);
+EXCEPTION
+    WHEN data_exception OR program_limit_exceeded OR internal_error OR raise_exception THEN
+        RETURN QUERY SELECT * FROM rankgres.source_hashes_apart_v1(searched_collection);
+END
+$$;
+
+CREATE FUNCTION rankgres.source_id_v1(source_relation oid, key_columns text[], qualifier text) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    SELECT CASE count(*)
+        WHEN 1 THEN max(as_text)
+        ELSE format('jsonb_build_array(%s)::text', string_agg(as_text, ', '))
+    END
+    FROM rankgres.source_columns_v1(source_relation, key_columns, qualifier)
+$$;
+
+CREATE FUNCTION rankgres.source_key_index_v1(source_relation oid, key_columns text[]) RETURNS oid
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    SELECT indexrelid
+    FROM pg_index
+    WHERE indrelid = source_relation
+        AND indisunique
+        AND indisvalid
+        AND indpred IS NULL
+        AND indexprs IS NULL
+        AND indnkeyatts = cardinality(key_columns)
+        AND NOT EXISTS (
+            SELECT attname::text
+            FROM unnest(indkey::smallint []) WITH ORDINALITY AS part (attnum, place)
+            JOIN pg_attribute ON attrelid = source_relation AND pg_attribute.attnum = part.attnum
+            WHERE part.place <= indnkeyatts
+            EXCEPT
+            SELECT unnest(key_columns)
+        )
+    ORDER BY indisprimary DESC, indexrelid
+    LIMIT 1
+$$;
+
+CREATE FUNCTION rankgres.source_key_v1(source_relation oid, given_columns text[]) RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+DECLARE
+    relation pg_class;
+    candidates text;
+    found_columns text [];
+    nullable text;
+    unordered text;
+BEGIN
+    SELECT * INTO STRICT relation FROM pg_class WHERE oid = source_relation;
+    WITH unique_index AS (
+        SELECT
+            indisprimary,
+            ARRAY(
+                SELECT attname::text
+                FROM unnest(indkey::smallint []) WITH ORDINALITY AS part (attnum, place)
+                JOIN pg_attribute ON attrelid = indrelid AND pg_attribute.attnum = part.attnum
+                WHERE place <= indnkeyatts
+                ORDER BY place
+            ) AS names
+        FROM pg_index
+        WHERE indrelid = source_relation
+            AND indisunique AND indisvalid AND indpred IS NULL AND indexprs IS NULL
+    )
+    SELECT
+        string_agg(format('key => %L', names), ' or ' ORDER BY names),
+        CASE
+            WHEN bool_or(indisprimary) THEN max(names) FILTER (WHERE indisprimary)
+            WHEN relation.relkind = 'm' AND count(*) = 1 THEN max(names)
+        END
+    INTO candidates, found_columns
+    FROM unique_index;
+    IF given_columns IS NULL THEN
+        IF found_columns IS NULL THEN
+            RAISE EXCEPTION '% has no primary key', rankgres.source_name_v1(source_relation)
+                USING ERRCODE = 'invalid_parameter_value', COLUMN = 'key',
+                    HINT = CASE
+                        WHEN candidates IS NOT NULL THEN 'name a unique index''s columns: ' || candidates
+                        WHEN relation.relkind IN ('r', 'p')
+                            THEN 'give it one, or a unique index whose columns key names'
+                        WHEN relation.relkind = 'm' THEN 'give it a unique index'
+                        ELSE 'name the columns that tell its rows apart, as key => ''{id}'''
+                    END;
+        END IF;
+        RETURN found_columns;
+    END IF;
+    PERFORM rankgres.source_require_columns_v1(source_relation, given_columns, 'key');
+    IF cardinality(given_columns) = 0 OR array_position(given_columns, NULL) IS NOT NULL
+        OR cardinality(given_columns) <> (SELECT count(DISTINCT name) FROM unnest(given_columns) AS name)
+    THEN
+        RAISE EXCEPTION 'key names no columns, or one of them twice'
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'key',
+                HINT = coalesce('use ' || candidates, 'name the columns that tell rows apart');
+    END IF;
+    IF relation.relkind IN ('r', 'p', 'm')
+        AND rankgres.source_key_index_v1(source_relation, given_columns) IS NULL
+    THEN
+        RAISE EXCEPTION 'no unique index of % has exactly the columns %',
+            rankgres.source_name_v1(source_relation), array_to_string(given_columns, ', ')
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'key',
+                HINT = coalesce('use ' || candidates, 'CREATE UNIQUE INDEX on them first');
+    END IF;
+    SELECT attname INTO nullable FROM pg_attribute
+    WHERE relation.relkind IN ('r', 'p')
+        AND attrelid = source_relation
+        AND attname::text = ANY (given_columns)
+        AND NOT attnotnull
+    LIMIT 1;
+    IF nullable IS NOT NULL THEN
+        RAISE EXCEPTION 'column "%" of the key may be NULL', nullable
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'key',
+                HINT = format(
+                    'ALTER TABLE %s ALTER COLUMN %I SET NOT NULL',
+                    rankgres.source_name_v1(source_relation), nullable
+                );
+    END IF;
+    SELECT name || ', of type ' || type_name INTO unordered
+    FROM rankgres.source_columns_v1(source_relation, given_columns)
+    WHERE operator_schema IS NULL
+    LIMIT 1;
+    IF unordered IS NOT NULL THEN
+        RAISE EXCEPTION 'values of column % cannot be compared', unordered
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'key',
+                HINT = 'use columns whose type has a default B-tree operator class';
+    END IF;
+    RETURN given_columns;
+END
+$$;
+
+CREATE FUNCTION rankgres.source_name_v1(source_relation oid) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    SELECT format('%I.%I', nspname, relname)
+    FROM pg_class
+    JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE pg_class.oid = source_relation
+$$;
+
+CREATE FUNCTION rankgres.source_queue_difference_v1(compared_collection bigint, present text, OUT queued bigint, OUT warning text) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+DECLARE
+    compared_generation bigint;
+    found_now bigint;
+    left_out text;
+    too_long text [];
+BEGIN
+    queued := 0;
+    FOR compared_generation IN
+        SELECT id FROM rankgres.generation
+        WHERE collection_id = compared_collection AND state IN ('building', 'active')
+        ORDER BY id
+    LOOP
+        EXECUTE format(
+            $statement$
+            WITH difference AS MATERIALIZED (
+                SELECT document_id, octet_length(document_id) AS bytes
+                FROM (%1$s) AS present
+                FULL JOIN (
+                    SELECT document_id, content_hash FROM rankgres.indexed_document
+                    WHERE generation_id = %2$s
+                ) AS indexed USING (document_id)
+                WHERE present.content_hash IS DISTINCT FROM indexed.content_hash
+                    -- Neither has one: that it cannot be read is news all the same.
+                    OR present.content_hash IS NULL
+            ),
+            inserted AS (
+                INSERT INTO rankgres.outbox (
+                    generation_id, document_id, priority, last_error, dead_at
+                )
+                SELECT
+                    %2$s, document_id, 1,
+                    CASE WHEN bytes > 1024 THEN 'its key has more than 1024 bytes' END,
+                    CASE WHEN bytes > 1024 THEN clock_timestamp() END
+                FROM difference
+                WHERE bytes <= 2600 AND NOT EXISTS (
+                    SELECT FROM rankgres.outbox AS waiting
+                    WHERE waiting.generation_id = %2$s
+                        AND waiting.document_id = difference.document_id
+                )
+                ORDER BY document_id
+                ON CONFLICT (generation_id, document_id) DO NOTHING
+                RETURNING dead_at
+            )
+            SELECT
+                (SELECT count(*) FROM inserted WHERE dead_at IS NULL),
+                (SELECT max(left(document_id, 100)) FROM difference WHERE bytes > 2600)
+            $statement$,
+            present,
+            compared_generation
+        ) INTO found_now, left_out;
+        warning := coalesce('a key has more than 2600 bytes: ' || left_out, warning);
+        queued := queued + found_now;
+        -- Of what is too long to be indexed nothing else tells when it is gone.
+        too_long := ARRAY(
+            SELECT document_id FROM rankgres.outbox
+            WHERE generation_id = compared_generation
+                AND dead_at IS NOT NULL
+                AND octet_length(document_id) > 1024
+        );
+        DELETE FROM rankgres.outbox
+        WHERE generation_id = compared_generation
+            AND document_id = ANY (too_long)
+            AND NOT EXISTS (
+                SELECT FROM rankgres.source_documents_v1(compared_collection, too_long) AS found
+                WHERE found.document_id = outbox.document_id
+            );
+    END LOOP;
+END
+$_$;
+
+CREATE FUNCTION rankgres.source_reading_v1(read_collection bigint, kind text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+DECLARE
+    source rankgres.source;
+BEGIN
+    SELECT * INTO source FROM rankgres.source WHERE collection_id = read_collection;
+    IF rankgres.source_shape_v1(source) = source.shape THEN
+        RETURN CASE kind WHEN 'documents' THEN source.documents_statement ELSE source.hashes_statement END;
+    END IF;
+    RETURN rankgres.source_statement_v1(read_collection, kind);
+END
+$$;
+
+CREATE FUNCTION rankgres.source_register_v1(collection_name text, source_relation oid, key_columns text[], title_column text, text_columns text[], template text, text_format text, filter_columns text[], condition_index oid, compare_every interval, row_security boolean, backfill_rows_per_second double precision, embedding_model text, chunk_tokens integer, overlap_tokens integer, storage_type text, text_search_config text) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+#variable_conflict use_variable
+DECLARE
+    -- Of text in a language that the embedding model does not know: the last word is BM25's.
+    foreign_lexical_weight constant double precision := 0.8;
+    relation pg_class;
+    model rankgres.embedding_model;
+    key_index oid;
+    key_order text [];
+    condition text;
+    condition_columns text [];
+    new_collection bigint;
+    new_generation bigint;
+    by_triggers boolean;
+    estimate json;
+BEGIN
+    PERFORM rankgres.source_require_rights_v1(source_relation);
+    SELECT * INTO relation FROM pg_class WHERE oid = source_relation;
+
+    IF collection_name IS NULL OR collection_name !~ '^[a-z][a-z0-9_-]{0,62}$' THEN
+        RAISE EXCEPTION '"%" cannot name a collection', collection_name
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'collection',
+                HINT = 'use a lower-case letter, then up to 62 of a-z, 0-9, _ and -';
+    ELSIF EXISTS (SELECT FROM rankgres.collection WHERE name = collection_name) THEN
+        RAISE EXCEPTION 'collection "%" exists', collection_name
+            USING ERRCODE = 'duplicate_object', COLUMN = 'collection',
+                HINT = 'choose another name, or detach that collection first';
+    ELSIF text_format IS NULL OR text_format NOT IN ('plain', 'html', 'markdown') THEN
+        RAISE EXCEPTION 'text_format "%" is not known', text_format
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'text_format',
+                HINT = 'use plain, html or markdown';
+    ELSIF compare_every <= interval '0' THEN
+        RAISE EXCEPTION 'compare_every is %', compare_every
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'compare_every',
+                HINT = 'use a length of time, such as 1 hour';
+    ELSIF backfill_rows_per_second <= 0 THEN
+        RAISE EXCEPTION 'backfill_rows_per_second is %', backfill_rows_per_second
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'backfill_rows_per_second',
+                HINT = 'use more than 0, or NULL for as fast as the workers are';
+    END IF;
+    SELECT * INTO model FROM rankgres.embedding_model
+    WHERE CASE WHEN embedding_model IS NULL THEN is_default ELSE name = embedding_model END;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'embedding model "%" is not known', embedding_model
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'embedding_model',
+                HINT = coalesce(
+                    'use one of: '
+                        || (SELECT string_agg(name, ', ' ORDER BY name) FROM rankgres.embedding_model),
+                    'run rankgres migrate, which lists them'
+                );
+    ELSIF chunk_tokens > model.max_tokens THEN
+        RAISE EXCEPTION 'chunk_tokens % is more than % reads', chunk_tokens, model.name
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'chunk_tokens',
+                HINT = format('use at most %s; what is longer would be cut', model.max_tokens);
+    END IF;
+
+    key_columns := rankgres.source_key_v1(source_relation, key_columns);
+    IF template IS NOT NULL AND text_columns IS NOT NULL THEN
+        RAISE EXCEPTION 'both text and template are given'
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'template',
+                HINT = 'name the columns in one of them';
+    ELSIF template IS NOT NULL THEN
+        text_columns := ARRAY(
+            SELECT column_name FROM rankgres.source_template_v1(template)
+            WHERE column_name IS NOT NULL
+        );
+    END IF;
+    IF coalesce(cardinality(text_columns), 0) = 0 THEN
+        RAISE EXCEPTION 'no column is named that holds the text'
+            USING ERRCODE = 'invalid_parameter_value',
+                COLUMN = CASE WHEN template IS NULL THEN 'text' ELSE 'template' END,
+                HINT = 'name one or more: ' || rankgres.source_column_names_v1(source_relation);
+    END IF;
+    PERFORM rankgres.source_require_columns_v1(source_relation, ARRAY[title_column], 'title');
+    PERFORM rankgres.source_require_columns_v1(
+        source_relation, text_columns, CASE WHEN template IS NULL THEN 'text' ELSE 'template' END
+    );
+    PERFORM rankgres.source_require_columns_v1(source_relation, filter_columns, 'filters');
+    IF condition_index IS NOT NULL THEN
+        SELECT * INTO condition, condition_columns
+        FROM rankgres.source_condition_v1(source_relation, condition_index);
+    END IF;
+
+    by_triggers := relation.relkind IN ('r', 'p') AND NOT EXISTS (
+        -- Postgres refuses changes of foreign partitions through a table with such triggers.
+        SELECT FROM rankgres.source_tables_v1(source_relation) WHERE kind = 'f'
+    );
+    new_collection := rankgres.collection_create_v2(
+        collection_name,
+        model.name,
+        model.dimension,
+        coalesce(chunk_tokens, model.max_tokens),
+        overlap_tokens,
+        storage_type,
+        text_search_config => text_search_config
+    );
+    IF regexp_replace(text_search_config, '^unaccent\+', '') = ANY (model.foreign_configs) THEN
+        UPDATE rankgres.collection
+        SET search_profile = jsonb_build_object('lexical_weight', foreign_lexical_weight)
+        WHERE id = new_collection;
+    END IF;
+    INSERT INTO rankgres.source (
+        collection_id, relation, key_columns, title_column, text_columns, template, text_format,
+        filter_columns, condition, read_columns, sync, compare_every, row_security, attached_by
+    ) VALUES (
+        new_collection, source_relation, key_columns, title_column, text_columns, template,
+        text_format, coalesce(filter_columns, '{}'), condition,
+        ARRAY(
+            SELECT attname::text FROM pg_attribute
+            WHERE attrelid = source_relation AND attnum > 0 AND NOT attisdropped
+                AND attname::text = ANY (
+                    key_columns || title_column || text_columns || filter_columns || condition_columns
+                )
+            ORDER BY attnum
+        ),
+        CASE WHEN by_triggers THEN 'triggers' ELSE 'comparison' END,
+        coalesce(
+            compare_every,
+            CASE
+                WHEN by_triggers
+                    -- What a subscription brings fires no triggers of statements, and after a crash an
+                    -- unlogged table is empty without a word.
+                    AND relation.relpersistence = 'p'
+                    AND NOT EXISTS (SELECT FROM pg_subscription_rel WHERE srrelid = source_relation)
+                THEN interval '1 day'
+                ELSE interval '5 min'
+            END
+        ),
+        coalesce(row_security, false), rankgres.source_caller_v1()
+    );
+    SELECT id INTO STRICT new_generation FROM rankgres.generation WHERE collection_id = new_collection;
+    PERFORM rankgres.source_store_v1(new_collection);
+    -- Fails here rather than in a worker where something cannot be read, as through a view.
+    PERFORM FROM rankgres.source_documents_v1(new_collection, '{}');
+    IF by_triggers THEN
+        PERFORM rankgres.source_triggers_v1(new_collection);
+        EXECUTE 'EXPLAIN (FORMAT JSON) SELECT FROM ' || rankgres.source_name_v1(source_relation)
+        INTO estimate;
+        INSERT INTO rankgres.backfill (generation_id, estimated_rows, rows_per_second)
+        VALUES (
+            new_generation, (estimate -> 0 -> 'Plan' ->> 'Plan Rows')::bigint, backfill_rows_per_second
+        );
+    ELSE
+        INSERT INTO rankgres.source_change (collection_id, reason) VALUES (new_collection, 'attached');
+    END IF;
+    IF row_security THEN
+        PERFORM rankgres.generation_row_security_v1(new_generation);
+    END IF;
+    RETURN new_collection;
+END
+$_$;
+
+CREATE FUNCTION rankgres.source_require_columns_v1(source_relation oid, column_names text[], parameter text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+DECLARE
+    unknown text;
+BEGIN
+    SELECT name INTO unknown
+    FROM unnest(column_names) AS name
+    WHERE name IS NOT NULL AND NOT EXISTS (
+        SELECT FROM pg_attribute
+        WHERE attrelid = source_relation AND attname::text = name AND attnum > 0 AND NOT attisdropped
+    )
+    LIMIT 1;
+    IF unknown IS NOT NULL THEN
+        RAISE EXCEPTION '% has no column "%"', rankgres.source_name_v1(source_relation), unknown
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = parameter,
+                HINT = 'its columns are, in upper and lower case as here: '
+                    || rankgres.source_column_names_v1(source_relation);
+    END IF;
+END
+$$;
+
+CREATE FUNCTION rankgres.source_require_rights_v1(source_relation oid) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+DECLARE
+    caller constant name := rankgres.source_caller_v1();
+    relation pg_class;
+    shown text := rankgres.source_name_v1(source_relation);
+    schema_name name;
+    unsupported text;
+    lacking text;
+    mend text;
+    target record;
+BEGIN
+    SELECT * INTO relation FROM pg_class WHERE oid = source_relation;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'relation % does not exist', source_relation
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'relation';
+    END IF;
+    schema_name := relation.relnamespace::regnamespace;
+    unsupported := CASE
+        WHEN relation.relpersistence = 't' THEN 'is temporary: no worker can see it'
+        WHEN schema_name = 'rankgres' THEN 'is Rankgres'' own'
+        WHEN schema_name IN ('pg_catalog', 'information_schema', 'pg_toast') THEN 'is the system''s own'
+        WHEN relation.relkind IN ('r', 'p', 'm', 'f', 'v') THEN NULL
+        ELSE 'is ' || CASE relation.relkind
+            WHEN 'S' THEN 'a sequence' WHEN 'i' THEN 'an index' WHEN 'I' THEN 'an index'
+            WHEN 'c' THEN 'a composite type' ELSE 'of another kind' END
+    END;
+    IF unsupported IS NOT NULL THEN
+        RAISE EXCEPTION '% %', shown, unsupported
+            USING ERRCODE = 'invalid_parameter_value', COLUMN = 'relation',
+                HINT = 'attach a table, a partitioned table, a materialised view, a foreign table or a view';
+    END IF;
+
+    IF NOT has_function_privilege(caller, 'rankgres.attach'::regproc, 'EXECUTE') THEN
+        lacking := format('role %I may not attach', caller);
+        mend := format(
+            'GRANT EXECUTE ON FUNCTION %s TO %I',
+            'rankgres.attach'::regproc::oid::regprocedure, caller
+        );
+    ELSIF NOT has_table_privilege(caller, source_relation, 'SELECT') THEN
+        lacking := format('role %I may not read %s', caller, shown);
+        mend := format('GRANT SELECT ON %s TO %I', shown, caller);
+    ELSIF NOT has_schema_privilege(relation.relnamespace, 'USAGE') THEN
+        lacking := format('the workers'' role %I may not use schema %I', current_user, schema_name);
+        mend := format('GRANT USAGE ON SCHEMA %I TO %I', schema_name, current_user);
+    ELSIF NOT has_table_privilege(source_relation, 'SELECT') THEN
+        lacking := format('the workers'' role %I may not read %s', current_user, shown);
+        mend := format('GRANT SELECT ON %s TO %I', shown, current_user);
+    ELSIF row_security_active(source_relation) THEN
+        lacking := format('row security hides rows of %s from the workers'' role %I', shown, current_user);
+        mend := CASE
+            WHEN relation.relforcerowsecurity THEN format('ALTER ROLE %I BYPASSRLS', current_user)
+            ELSE format(
+                'ALTER ROLE %I BYPASSRLS, or GRANT %I TO %1$I', current_user, relation.relowner::regrole
+            )
+        END;
+    ELSIF relation.relkind = 'v' AND NOT pg_has_role(caller, current_user, 'USAGE') THEN
+        -- The functions of a view run with the rights of whoever reads it.
+        lacking := format('role %I may not have the workers'' role %I read a view', caller, current_user);
+        mend := format(
+            'attach its table with a condition, or a materialised view, or have %I attach it', current_user
+        );
+    END IF;
+    IF lacking IS NULL AND relation.relkind IN ('r', 'p') THEN
+        FOR target IN SELECT * FROM rankgres.source_tables_v1(source_relation) WHERE kind IN ('r', 'p') LOOP
+            IF NOT has_table_privilege(caller, target.relation, 'TRIGGER') THEN
+                shown := rankgres.source_name_v1(target.relation);
+                lacking := format('role %I may not make triggers on %s', caller, shown);
+                mend := format('GRANT TRIGGER ON %s TO %I', shown, caller);
+                EXIT;
+            END IF;
+        END LOOP;
+    END IF;
+    IF lacking IS NOT NULL THEN
+        RAISE EXCEPTION '%', lacking
+            USING ERRCODE = 'insufficient_privilege', COLUMN = 'relation', HINT = mend;
+    END IF;
+END
+$_$;
+
+CREATE FUNCTION rankgres.source_row_v1(read_collection bigint, OUT document_id text, OUT title text, OUT body text, OUT metadata text, OUT rows text, OUT repeated boolean) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+DECLARE
+    source rankgres.source;
+    missing text;
+    read_names text;
+BEGIN
+    SELECT * INTO STRICT source FROM rankgres.source WHERE collection_id = read_collection;
+    IF NOT EXISTS (SELECT FROM pg_class WHERE oid = source.relation) THEN
+        RAISE EXCEPTION 'the relation that the collection is attached to was dropped'
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                HINT = 'detach the collection; keep => true keeps what is indexed';
+    END IF;
+    SELECT
+        string_agg(quote_ident(name), ', ' ORDER BY place),
+        string_agg(quote_ident(name), ', ' ORDER BY place) FILTER (
+            WHERE NOT EXISTS (
+                SELECT FROM pg_attribute
+                WHERE attrelid = source.relation
+                    AND attname::text = name
+                    AND attnum > 0
+                    AND NOT attisdropped
+            )
+        )
+    INTO read_names, missing
+    FROM unnest(source.read_columns) WITH ORDINALITY AS part (name, place);
+    IF missing IS NOT NULL THEN
+        RAISE EXCEPTION '% has no column % any more', rankgres.source_name_v1(source.relation), missing
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                HINT = 'give it its name back, or detach the collection and attach it anew';
+    END IF;
+    -- The condition sees the columns of the relation and nothing beside them.
+    rows := format(
+        '(SELECT %s FROM %s%s) AS source_row',
+        read_names, rankgres.source_name_v1(source.relation), ' WHERE ' || source.condition
+    );
+    repeated := rankgres.source_key_index_v1(source.relation, source.key_columns) IS NULL
+        -- A key is unique in each table of an inheritance alone.
+        OR EXISTS (
+            SELECT FROM pg_inherits
+            JOIN pg_class ON pg_class.oid = inhparent AND relkind = 'r'
+            WHERE inhparent = source.relation
+        );
+    document_id := rankgres.source_id_v1(source.relation, source.key_columns, 'source_row.');
+    title := format('coalesce(%s, '''')', coalesce(
+        (
+            SELECT as_text
+            FROM rankgres.source_columns_v1(
+                source.relation, ARRAY[source.title_column], 'source_row.'
+            )
+        ),
+        ''''''
+    ));
+    IF source.template IS NULL THEN
+        SELECT format('concat_ws(E''\n\n'', %s)', string_agg(as_text, ', ')) INTO body
+        FROM rankgres.source_columns_v1(source.relation, source.text_columns, 'source_row.');
+    ELSE
+        SELECT string_agg(part.expression, ' || ' ORDER BY part.place) INTO body
+        FROM (
+            SELECT
+                format('concat(%s)', string_agg(
+                    coalesce(as_text, quote_literal(literal)), ', ' ORDER BY part.place
+                )) AS expression,
+                min(part.place) AS place
+            FROM rankgres.source_template_v1(source.template) WITH ORDINALITY AS part (
+                literal, column_name, place
+            )
+            LEFT JOIN LATERAL rankgres.source_columns_v1(
+                source.relation, ARRAY[part.column_name], 'source_row.'
+            ) ON part.column_name IS NOT NULL
+            -- A function has at most 100 arguments.
+            GROUP BY part.place / 50
+        ) AS part;
+    END IF;
+    SELECT coalesce(string_agg(part.expression, ' || '), '''{}''::jsonb') INTO metadata
+    FROM (
+        SELECT format(
+            '(jsonb_build_object(%s) - ARRAY[%s])',
+            string_agg(format('%L, %s', name, as_jsonb), ', '),
+            -- A column without a value is left out; what lies in a value is not touched.
+            string_agg(format('CASE num_nulls(source_row.%I) WHEN 1 THEN %L END', name, name), ', ')
+        ) AS expression
+        FROM rankgres.source_columns_v1(
+            source.relation, source.filter_columns, 'source_row.'
+        ) WITH ORDINALITY AS filter (
+            name, as_text, as_jsonb, as_hashable, type_name, operator_schema, is_injective, is_settled,
+            place
+        )
+        GROUP BY place / 40
+    ) AS part;
+END
+$$;
+
+CREATE FUNCTION rankgres.source_rows_v1(counted_collection bigint, count_limit bigint, OUT estimate bigint, OUT counted boolean) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET row_security TO 'off'
+    AS $$
+DECLARE
+    belonging constant text := (
+        SELECT document.rows FROM rankgres.source_row_v1(counted_collection) AS document
+    );
+    plan json;
+BEGIN
+    EXECUTE 'EXPLAIN (FORMAT JSON) SELECT FROM ' || belonging INTO plan;
+    estimate := (plan -> 0 -> 'Plan' ->> 'Plan Rows')::double precision::bigint;
+    -- What a view or another server would do to count is not known.
+    counted := estimate <= count_limit AND (
+        SELECT relkind IN ('r', 'p', 'm')
+        FROM rankgres.source
+        JOIN pg_class ON pg_class.oid = source.relation
+        WHERE source.collection_id = counted_collection
+    );
+    IF counted THEN
+        EXECUTE 'SELECT count(*) FROM ' || belonging INTO estimate;
+    END IF;
+END
+$$;
+
+CREATE FUNCTION rankgres.source_sample_v1(sampled_collection bigint, sample_rows integer) RETURNS TABLE(title text, text text)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET row_security TO 'off'
+    SET "TimeZone" TO 'UTC'
+    SET "DateStyle" TO 'ISO, YMD'
+    SET "IntervalStyle" TO 'postgres'
+    SET extra_float_digits TO '1'
+    SET bytea_output TO 'hex'
+    AS $$
+DECLARE
+    source rankgres.source;
+    -- The expressions of a document; fields as in source_row.
+    document record;
+    -- Per cent of the relation, so that four times as many rows as are wanted come back.
+    share double precision;
+BEGIN
+    SELECT * INTO STRICT source FROM rankgres.source WHERE collection_id = sampled_collection;
+    SELECT * INTO document FROM rankgres.source_row_v1(sampled_collection);
+    SELECT least(100, 400.0 * sample_rows / nullif(belonging.estimate, 0)) INTO share
+    FROM rankgres.source_rows_v1(sampled_collection, 0) AS belonging;
+    IF (SELECT relkind IN ('r', 'm', 'p') FROM pg_class WHERE oid = source.relation) THEN
+        RETURN QUERY EXECUTE format(
+            'SELECT %s, %s
+            FROM (SELECT * FROM %s TABLESAMPLE SYSTEM (%s) REPEATABLE (1)%s) AS source_row
+            ORDER BY md5(%s)
+            LIMIT %s',
+            document.title,
+            document.body,
+            source.relation,
+            share,
+            ' WHERE ' || source.condition,
+            document.document_id,
+            sample_rows
+        );
+        -- None where the estimate was far off.
+        IF FOUND THEN
+            RETURN;
+        END IF;
+    END IF;
+    RETURN QUERY EXECUTE format(
+        'SELECT %s, %s FROM %s LIMIT %s', document.title, document.body, document.rows, sample_rows
+    );
+END
+$$;
+
+CREATE TABLE rankgres.source (
+    collection_id bigint NOT NULL,
+    relation regclass NOT NULL,
+    key_columns text[] NOT NULL,
+    title_column text,
+    text_columns text[] NOT NULL,
+    template text,
+    text_format text DEFAULT 'plain'::text NOT NULL,
+    filter_columns text[] DEFAULT '{}'::text[] NOT NULL,
+    condition text,
+    read_columns text[] NOT NULL,
+    sync text NOT NULL,
+    compare_every interval NOT NULL,
+    row_security boolean DEFAULT false NOT NULL,
+    attached_by text NOT NULL,
+    attached_at timestamp with time zone DEFAULT now() NOT NULL,
+    compared_at timestamp with time zone,
+    compare_error text,
+    shape text,
+    documents_statement text,
+    hashes_statement text,
+    CONSTRAINT source_compare_every_check CHECK ((compare_every > '00:00:00'::interval)),
+    CONSTRAINT source_sync_check CHECK ((sync = ANY (ARRAY['triggers'::text, 'comparison'::text]))),
+    CONSTRAINT source_text_format_check CHECK ((text_format = ANY (ARRAY['plain'::text, 'html'::text, 'markdown'::text])))
+);
+
+COMMENT ON TABLE rankgres.source IS 'Attached relations. A collection without one keeps its documents in rankgres.document.';
+
+COMMENT ON COLUMN rankgres.source.relation IS 'By oid, so that it survives a change of name; a dump writes the name.';
+
+CREATE FUNCTION rankgres.source_shape_v1(source rankgres.source) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN (
+        SELECT concat_ws(
+            ' ',
+            pg_class.relnamespace::regnamespace,
+            quote_ident(pg_class.relname),
+            (
+                SELECT string_agg(
+                    concat_ws(
+                        ' ', quote_ident(attname), format_type(atttypid, atttypmod), attcollation, attstorage
+                    ),
+                    ',' ORDER BY attnum
+                )
+                FROM pg_attribute
+                WHERE attrelid = pg_class.oid
+                    AND attnum > 0
+                    AND NOT attisdropped
+                    AND attname::text = ANY (source.read_columns)
+            ),
+            (
+                SELECT string_agg(indexrelid::text, ',' ORDER BY indexrelid)
+                FROM pg_index
+                WHERE indrelid = pg_class.oid AND indisunique AND indisvalid
+            ),
+            (SELECT count(*) FROM pg_inherits WHERE inhparent = pg_class.oid)
+        )
+        FROM pg_class
+        WHERE pg_class.oid = source.relation
+    );
+END
+$$;
+
+CREATE FUNCTION rankgres.source_statement_v1(read_collection bigint, kind text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+DECLARE
+    hash constant text := $hash$sha256(convert_to(
+                concat(
+                    length(read.title), ' ', read.title,
+                    length(read.text), ' ', read.text,
+                    read.metadata::text
+                ),
+                'UTF8'
+            )) AS content_hash$hash$;
+    returned constant text := 'read.document_id, '
+        || CASE kind WHEN 'documents' THEN 'read.title, read.text, read.metadata, ' ELSE '' END
+        || hash;
+    source rankgres.source;
+    -- The expressions of a document; fields as in source_row.
+    document record;
+    given text;
+    matches text;
+BEGIN
+    SELECT * INTO source FROM rankgres.source WHERE collection_id = read_collection;
+    IF NOT FOUND AND kind = 'ids' THEN
+        RETURN format('SELECT id FROM rankgres.document WHERE collection_id = %s', read_collection);
+    ELSIF NOT FOUND THEN
+        RETURN format(
+            $statement$
+            SELECT %s
+            FROM (
+                SELECT id AS document_id, title, text, metadata FROM rankgres.document
+                WHERE collection_id = %s%s
+                OFFSET 0
+            ) AS read$statement$,
+            returned,
+            read_collection,
+            CASE kind WHEN 'documents' THEN ' AND id = ANY ($1)' ELSE '' END
+        );
+    END IF;
+    SELECT * INTO document FROM rankgres.source_row_v1(read_collection);
+    IF kind = 'ids' THEN
+        RETURN format(
+            'SELECT %s AS id FROM %s AS source_row WHERE %s IS NOT NULL',
+            document.document_id, rankgres.source_name_v1(source.relation), document.document_id
+        );
+    END IF;
+    IF kind = 'documents' THEN
+        -- Casts to the keys' own types let an index find them. Compared as text as well: 1.0 and 1.00
+        -- are equal keys, but documents of their own.
+        SELECT
+            CASE count(*)
+                WHEN 1 THEN format(
+                    '(
+                        SELECT document_id, CASE WHEN pg_input_is_valid(document_id, %1$L)
+                            THEN document_id::%2$s END AS key_1
+                        FROM unnest($1) AS document_id
+                    )',
+                    max(type_name), max(type_name)
+                )
+                ELSE format(
+                    '(
+                        SELECT document_id, %s
+                        FROM unnest($1) AS document_id
+                        CROSS JOIN LATERAL (
+                            SELECT CASE WHEN pg_input_is_valid(document_id, ''jsonb'')
+                                THEN document_id::jsonb END AS parts
+                            OFFSET 0
+                        ) AS parsed
+                    )',
+                    string_agg(
+                        format(
+                            'CASE WHEN pg_input_is_valid(parts ->> %1$s, %2$L)
+                                THEN (parts ->> %1$s)::%3$s END AS key_%4$s',
+                            place - 1, type_name, type_name, place
+                        ),
+                        ', '
+                    )
+                )
+            END,
+            string_agg(
+                format(
+                    'source_row.%I OPERATOR(%I.=) given.key_%s',
+                    name, operator_schema, place
+                ),
+                ' AND '
+            )
+        INTO given, matches
+        FROM rankgres.source_columns_v1(source.relation, source.key_columns) WITH ORDINALITY AS key (
+            name, as_text, as_jsonb, as_hashable, type_name, operator_schema, is_injective, is_settled,
+            place
+        );
+    END IF;
+    RETURN format(
+        $statement$
+        SELECT %s
+            %s
+        FROM (
+            SELECT %s AS document_id, %s AS title, %s AS text, %s AS metadata
+            FROM %s
+            WHERE %s IS NOT NULL
+            OFFSET 0
+        ) AS read%s$statement$,
+        -- The same one of those that no index keeps from having the same id.
+        CASE WHEN document.repeated THEN 'DISTINCT ON (read.document_id)' ELSE '' END,
+        returned,
+        document.document_id,
+        document.title,
+        document.body,
+        document.metadata,
+        CASE kind
+            WHEN 'documents' THEN format(
+                '%s AS given JOIN %s ON %s AND %s = given.document_id',
+                given, document.rows, matches, document.document_id
+            )
+            ELSE document.rows
+        END,
+        document.document_id,
+        CASE WHEN document.repeated THEN ' ORDER BY read.document_id, content_hash' ELSE '' END
+    );
+END
+$_$;
+
+CREATE FUNCTION rankgres.source_store_v1(stored_collection bigint) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    UPDATE rankgres.source SET
+        shape = rankgres.source_shape_v1(source),
+        documents_statement = rankgres.source_statement_v1(stored_collection, 'documents'),
+        hashes_statement = rankgres.source_statement_v1(stored_collection, 'hashes')
+    WHERE collection_id = stored_collection
+$$;
+
+CREATE FUNCTION rankgres.source_tables_v1(source_relation oid) RETURNS TABLE(relation regclass, kind "char")
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+    WITH RECURSIVE member (id) AS (
+        SELECT source_relation
+        UNION
+        SELECT inhrelid FROM member JOIN pg_inherits ON inhparent = member.id
+    )
+    SELECT pg_class.oid::regclass, relkind
+    FROM member
+    JOIN pg_class ON pg_class.oid = member.id
+    ORDER BY pg_class.oid
+$$;
+
+CREATE FUNCTION rankgres.source_template_v1(template text) RETURNS TABLE(literal text, column_name text)
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+DECLARE
+    part text;
+BEGIN
+    FOR part IN
+        SELECT matched[1] FROM regexp_matches(
+            template, '\{\{|\}\}|\{[^{}]+\}|[^{}]+|[{}]', 'g'
+        ) WITH ORDINALITY AS match (matched, place)
+        ORDER BY place
+    LOOP
+        CASE
+            WHEN part IN ('{', '}') THEN
+                RAISE EXCEPTION 'template has a brace that is not closed or not opened: %', template
+                    USING ERRCODE = 'invalid_parameter_value', COLUMN = 'template',
+                        HINT = 'write columns as {title}, and a brace itself as {{ or }}';
+            WHEN part IN ('{{', '}}') THEN
+                literal := left(part, 1);
+                column_name := NULL;
+            WHEN part LIKE '{%' THEN
+                literal := NULL;
+                column_name := substring(part FROM 2 FOR length(part) - 2);
+            ELSE
+                literal := part;
+                column_name := NULL;
+        END CASE;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+
+CREATE FUNCTION rankgres.source_triggers_v1(attached_collection bigint) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+DECLARE
+    -- %1$s collection, %2$s operation, %3$s settings, %4$s the few changed ids as one row, of their
+    -- list and whether that is not all, %5$s all changed ids as rows
+    frame constant text := $frame$
+    CREATE OR REPLACE FUNCTION rankgres.source_%1$s_%2$s() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp%3$s
+    AS $trigger$
+    #variable_conflict use_column
+    DECLARE
+        changed text [];
+        is_many boolean;
+        failure text;
+    BEGIN
+        BEGIN
+            %4$s INTO changed, is_many;
+            IF is_many THEN
+                changed := NULL;
+                INSERT INTO rankgres.source_change (collection_id, document_ids)
+                SELECT %1$s, array_agg(id)
+                FROM (
+                    SELECT id, (row_number() OVER () - 1) / 1000 AS part FROM (%5$s) AS changed_row
+                ) AS numbered
+                GROUP BY part;
+            END IF;
+        EXCEPTION WHEN OTHERS THEN
+            failure := SQLERRM;
+            changed := NULL;
+        END;
+        IF failure IS NOT NULL THEN
+            INSERT INTO rankgres.source_change (collection_id, reason)
+            VALUES (%1$s, format('%2$s of %%s: %%s', TG_RELID::regclass, failure));
+        ELSIF changed IS NOT NULL THEN
+            INSERT INTO rankgres.source_change (collection_id, document_ids) VALUES (%1$s, changed);
+        END IF;
+        RETURN NULL;
+    END
+    $trigger$
+    $frame$;
+    truncate_frame constant text := $frame$
+    CREATE OR REPLACE FUNCTION rankgres.source_%1$s_truncate() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $trigger$
+    BEGIN
+        INSERT INTO rankgres.source_change (collection_id, reason)
+        VALUES (%1$s, format('truncate of %%s', TG_RELID::regclass));
+        RETURN NULL;
+    END
+    $trigger$
+    $frame$;
+    -- %1$s id, %2$s transition table
+    few constant text :=
+        'SELECT array_agg(id), count(*) > 1000 FROM (SELECT %1$s AS id FROM %2$s LIMIT 1001) AS few';
+    -- %1$s key columns, %2$s content, %3$s limit, %4$s match, %5$s old id, %6$s new id, %7$s and %8$s
+    -- names that are no columns
+    updated constant text := $query$
+        SELECT
+            CASE WHEN new_row.%7$s THEN %6$s ELSE %5$s END AS id,
+            old_row.%8$s IS DISTINCT FROM new_row.%8$s AS differs
+        FROM (
+            SELECT %1$s, true AS %7$s, %2$s AS %8$s FROM old_rows%3$s
+        ) AS old_row
+        FULL JOIN (
+            SELECT %1$s, true AS %7$s, %2$s AS %8$s FROM new_rows%3$s
+        ) AS new_row ON %4$s
+    $query$;
+    source rankgres.source;
+    id text;
+    old_id text;
+    new_id text;
+    key_names text;
+    there_name text;
+    content_name text;
+    matches text;
+    content text;
+    settings text;
+BEGIN
+    SELECT * INTO STRICT source FROM rankgres.source WHERE collection_id = attached_collection;
+    id := rankgres.source_id_v1(source.relation, source.key_columns, '');
+    old_id := rankgres.source_id_v1(source.relation, source.key_columns, 'old_row.');
+    new_id := rankgres.source_id_v1(source.relation, source.key_columns, 'new_row.');
+    there_name := rankgres.source_free_name_v1('is_there', source.key_columns);
+    content_name := rankgres.source_free_name_v1('content', source.key_columns);
+    SELECT
+        string_agg(quote_ident(name), ', '),
+        -- Equal keys with other texts are other documents.
+        CASE
+            WHEN bool_and(is_injective) THEN string_agg(
+                format('old_row.%1$I OPERATOR(%2$I.=) new_row.%1$I', name, operator_schema), ' AND '
+            )
+            ELSE format('%s = %s', old_id, new_id)
+        END
+    INTO key_names, matches
+    FROM rankgres.source_columns_v1(source.relation, source.key_columns);
+    SELECT
+        format('hash_record_extended(ROW(%s), 0)', string_agg(as_hashable, ', ')),
+        -- Each setting costs every statement a little: only where a text hangs on one.
+        CASE
+            WHEN NOT bool_and(is_settled OR is_injective AND name <> ALL (source.key_columns)) THEN '
+    SET timezone = ''UTC'' SET datestyle = ''ISO, YMD'' SET intervalstyle = ''postgres''
+    SET extra_float_digits = 1 SET bytea_output = ''hex'''
+            ELSE ''
+        END
+    INTO content, settings
+    FROM rankgres.source_columns_v1(source.relation, source.read_columns);
+    EXECUTE format(
+        frame, attached_collection, 'insert', settings,
+        format(few, id, 'new_rows'), format('SELECT %s AS id FROM new_rows', id)
+    );
+    EXECUTE format(
+        frame, attached_collection, 'delete', settings,
+        format(few, id, 'old_rows'), format('SELECT %s AS id FROM old_rows', id)
+    );
+    EXECUTE format(
+        frame, attached_collection, 'update', settings,
+        format(
+            'SELECT array_agg(id) FILTER (WHERE differs), count(*) > 1000 FROM (%s) AS few',
+            format(
+                updated, key_names, content, ' LIMIT 1001', matches, old_id, new_id, there_name,
+                content_name
+            )
+        ),
+        format(
+            'SELECT id FROM (%s) AS matched WHERE differs',
+            format(
+                updated, key_names, content, '', matches, old_id, new_id, there_name, content_name
+            )
+        )
+    );
+    EXECUTE format(truncate_frame, attached_collection);
+END
+$_$;
+
+CREATE FUNCTION rankgres.source_unreadable_v1(reason text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+BEGIN
+    RAISE EXCEPTION 'the source cannot be read: %', reason
+        USING ERRCODE = 'object_not_in_prerequisite_state',
+            HINT = format('the role %I reads it: see rankgres.source', current_user);
+END
+$$;
+
 CREATE FUNCTION rankgres.statistics_fold_v1(folded_generation bigint) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
@@ -4448,9 +6994,46 @@ CREATE FUNCTION rankgres.textsearch_word_v1(lexeme text) RETURNS text
     END
 $_$;
 
+CREATE FUNCTION rankgres.verify(collection text, repair boolean DEFAULT false) RETURNS TABLE(kind text, documents bigint, examples text[])
+    LANGUAGE sql
+    AS $$
+    SELECT * FROM rankgres.verify_v1(collection, repair)
+$$;
+
+CREATE FUNCTION rankgres.verify_v1(collection text, repair boolean DEFAULT false) RETURNS TABLE(kind text, documents bigint, examples text[])
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    verified constant bigint := rankgres.source_authorize_v1(verify_v1.collection);
+BEGIN
+    RETURN QUERY
+    SELECT found.kind, sum(found.documents)::bigint, max(found.examples)
+    FROM rankgres.generation
+    CROSS JOIN LATERAL rankgres.generation_verify_v1(generation.id, repair) AS found
+    WHERE generation.collection_id = verified AND generation.state IN ('building', 'active')
+    GROUP BY found.kind;
+END
+$$;
+
 CREATE TABLE rankgres.alembic_version (
     version_num character varying(32) NOT NULL
 );
+
+CREATE TABLE rankgres.backfill (
+    generation_id bigint NOT NULL,
+    after_key text[],
+    estimated_rows bigint NOT NULL,
+    queued_rows bigint DEFAULT 0 NOT NULL,
+    rows_per_second double precision,
+    started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    stepped_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    CONSTRAINT backfill_rows_per_second_check CHECK ((rows_per_second > (0)::double precision))
+);
+
+COMMENT ON COLUMN rankgres.backfill.rows_per_second IS 'The throttle; NULL: as fast as workers are.';
 
 CREATE TABLE rankgres.chunk (
     generation_id bigint NOT NULL,
@@ -4501,6 +7084,9 @@ CREATE TABLE rankgres.collection (
     name text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     search_profile jsonb DEFAULT '{}'::jsonb NOT NULL,
+    paused_at timestamp with time zone,
+    detached_at timestamp with time zone,
+    verified_at timestamp with time zone,
     CONSTRAINT collection_name_check CHECK ((name ~ '^[a-z][a-z0-9_-]{0,62}$'::text)),
     CONSTRAINT collection_search_profile_check CHECK ((jsonb_typeof(search_profile) = 'object'::text))
 );
@@ -4508,6 +7094,12 @@ CREATE TABLE rankgres.collection (
 COMMENT ON TABLE rankgres.collection IS 'A named set of documents.';
 
 COMMENT ON COLUMN rankgres.collection.search_profile IS 'Parameters of search_candidates that searches of this collection use unless they say otherwise.';
+
+COMMENT ON COLUMN rankgres.collection.paused_at IS 'Since when no worker takes documents of the collection; changes are queued all the same.';
+
+COMMENT ON COLUMN rankgres.collection.detached_at IS 'Since when it has no source and is kept as it was: its index is its own truth.';
+
+COMMENT ON COLUMN rankgres.collection.verified_at IS 'When source and index were last compared by verify; NULL: never.';
 
 ALTER TABLE rankgres.collection ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME rankgres.collection_id_seq
@@ -4517,6 +7109,16 @@ ALTER TABLE rankgres.collection ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE rankgres.indexing_activity (
+    generation_id bigint NOT NULL,
+    finished_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    documents integer NOT NULL,
+    chunks_embedded integer NOT NULL,
+    chunks_reused integer NOT NULL
+);
+
+COMMENT ON TABLE rankgres.indexing_activity IS 'What workers finished in the last hour.';
 
 CREATE SEQUENCE rankgres.outbox_version
     START WITH 1
@@ -4534,13 +7136,25 @@ CREATE TABLE rankgres.outbox (
     lease uuid,
     attempts integer DEFAULT 0 NOT NULL,
     last_error text,
-    dead_at timestamp with time zone
+    dead_at timestamp with time zone,
+    priority smallint DEFAULT 0 NOT NULL
 )
 WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='1000');
 
 COMMENT ON COLUMN rankgres.outbox.version IS 'From a sequence, so that a version never returns, not even for a key deleted and made anew.';
 
 COMMENT ON COLUMN rankgres.outbox.due_at IS 'When it may be claimed: at once, at the end of a lease, or after a failed try''s backoff.';
+
+CREATE TABLE rankgres.source_change (
+    id bigint NOT NULL,
+    collection_id bigint NOT NULL,
+    changed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    document_ids text[],
+    reason text
+)
+WITH (autovacuum_vacuum_scale_factor='0.05', autovacuum_vacuum_threshold='1000');
+
+COMMENT ON COLUMN rankgres.source_change.document_ids IS 'NULL: what changed is not known, for the reason given; the source is to be compared.';
 
 CREATE VIEW rankgres.collection_status AS
  SELECT collection.name AS collection,
@@ -4550,12 +7164,29 @@ CREATE VIEW rankgres.collection_status AS
     generation.hnsw_state,
     COALESCE(total.documents, (0)::bigint) AS documents,
     COALESCE(total.chunks, (0)::bigint) AS chunks,
-    queue.pending,
+    (queue.pending + COALESCE(change.pending, (0)::bigint)) AS pending,
     queue.leased,
     queue.dead,
-    queue.oldest_age
-   FROM (((rankgres.collection
+    GREATEST(queue.oldest_age, change.oldest_age) AS oldest_age,
+    (collection.paused_at IS NOT NULL) AS paused,
+        CASE
+            WHEN (source.collection_id IS NOT NULL) THEN COALESCE(( SELECT format('%s.%I'::text, (pg_class.relnamespace)::regnamespace, pg_class.relname) AS format
+               FROM pg_class
+              WHERE (pg_class.oid = (source.relation)::oid)), 'a relation that was dropped'::text)
+            ELSE NULL::text
+        END AS source,
+    LEAST(backfill.done, backfill.total) AS backfill_done,
+    backfill.total AS backfill_total,
+    recent.rate,
+        CASE
+            WHEN (work.documents = 0) THEN (0)::double precision
+            WHEN (collection.paused_at IS NULL) THEN ((work.documents)::double precision / NULLIF(recent.rate, (0)::double precision))
+            ELSE NULL::double precision
+        END AS seconds_left,
+    GREATEST(queue.lag, change.oldest_age) AS lag
+   FROM ((((((((rankgres.collection
      JOIN rankgres.generation ON ((generation.collection_id = collection.id)))
+     LEFT JOIN rankgres.source ON ((source.collection_id = collection.id)))
      LEFT JOIN LATERAL ( SELECT (sum(part.document_count))::bigint AS documents,
             (sum(part.chunk_count))::bigint AS chunks
            FROM ( SELECT chunk_total.document_count,
@@ -4570,11 +7201,55 @@ CREATE VIEW rankgres.collection_status AS
      LEFT JOIN LATERAL ( SELECT count(*) FILTER (WHERE ((outbox.dead_at IS NULL) AND ((outbox.lease IS NULL) OR (outbox.due_at <= clock_timestamp())))) AS pending,
             count(*) FILTER (WHERE ((outbox.dead_at IS NULL) AND (outbox.lease IS NOT NULL) AND (outbox.due_at > clock_timestamp()))) AS leased,
             count(outbox.dead_at) AS dead,
-            (clock_timestamp() - min(outbox.enqueued_at) FILTER (WHERE (outbox.dead_at IS NULL))) AS oldest_age
+            count(*) FILTER (WHERE ((outbox.dead_at IS NULL) AND (outbox.priority > 0))) AS unhurried,
+            (clock_timestamp() - min(outbox.enqueued_at) FILTER (WHERE (outbox.dead_at IS NULL))) AS oldest_age,
+            (clock_timestamp() - min(outbox.enqueued_at) FILTER (WHERE ((outbox.dead_at IS NULL) AND (outbox.priority = 0)))) AS lag
            FROM rankgres.outbox
-          WHERE (outbox.generation_id = generation.id)) queue ON (true));
+          WHERE (outbox.generation_id = generation.id)) queue ON (true))
+     LEFT JOIN LATERAL ( SELECT sum(COALESCE(cardinality(source_change.document_ids), 1)) AS pending,
+            (clock_timestamp() - min(source_change.changed_at)) AS oldest_age
+           FROM rankgres.source_change
+          WHERE ((source_change.collection_id = collection.id) AND (generation.state = ANY (ARRAY['building'::text, 'active'::text])))) change ON (true))
+     LEFT JOIN LATERAL ( SELECT GREATEST((backfill_1.queued_rows - queue.unhurried), (0)::bigint) AS done,
+                CASE
+                    WHEN (backfill_1.finished_at IS NULL) THEN GREATEST(backfill_1.estimated_rows, (backfill_1.queued_rows + 1))
+                    ELSE backfill_1.queued_rows
+                END AS total,
+                CASE
+                    WHEN (backfill_1.finished_at IS NULL) THEN GREATEST((backfill_1.estimated_rows - backfill_1.queued_rows), (1)::bigint)
+                    ELSE (0)::bigint
+                END AS unqueued
+           FROM rankgres.backfill backfill_1
+          WHERE (backfill_1.generation_id = generation.id)) backfill ON (true))
+     LEFT JOIN LATERAL ( SELECT (COALESCE(((sum(indexing_activity.documents))::numeric / GREATEST(EXTRACT(epoch FROM (clock_timestamp() - min(indexing_activity.finished_at))), (5)::numeric)), (0)::numeric))::double precision AS rate
+           FROM rankgres.indexing_activity
+          WHERE ((indexing_activity.generation_id = generation.id) AND (indexing_activity.finished_at > (clock_timestamp() - '00:01:00'::interval)))) recent ON (true))
+     CROSS JOIN LATERAL ( SELECT (((queue.pending + queue.leased) + COALESCE(change.pending, (0)::bigint)) + COALESCE(backfill.unqueued, (0)::bigint)) AS documents) work);
 
-COMMENT ON VIEW rankgres.collection_status IS 'One row a generation: documents and chunks searchable, and what the outbox still holds.';
+COMMENT ON VIEW rankgres.collection_status IS 'One row a generation: what is searchable, what still waits, and how fast it is going.';
+
+COMMENT ON COLUMN rankgres.collection_status.rate IS 'Documents finished per second, of the last minute.';
+
+COMMENT ON COLUMN rankgres.collection_status.lag IS 'Age of the oldest change that is not searchable yet, backfill and repair aside; NULL: none.';
+
+CREATE VIEW rankgres.dead_letter AS
+ SELECT collection.name AS collection,
+    outbox.generation_id,
+    outbox.document_id,
+    outbox.attempts,
+    outbox.last_error,
+    outbox.enqueued_at,
+    outbox.dead_at,
+        CASE
+            WHEN (outbox.dead_at IS NULL) THEN outbox.due_at
+            ELSE NULL::timestamp with time zone
+        END AS next_try_at
+   FROM ((rankgres.outbox
+     JOIN rankgres.generation ON ((generation.id = outbox.generation_id)))
+     JOIN rankgres.collection ON ((collection.id = generation.collection_id)))
+  WHERE ((outbox.dead_at IS NOT NULL) OR (outbox.last_error IS NOT NULL));
+
+COMMENT ON VIEW rankgres.dead_letter IS 'Documents that failed: for good since dead_at, or to be tried again at next_try_at.';
 
 CREATE TABLE rankgres.document (
     collection_id bigint NOT NULL,
@@ -4588,6 +7263,16 @@ CREATE TABLE rankgres.document (
 );
 
 COMMENT ON TABLE rankgres.document IS 'The managed table: documents that live in Rankgres itself.';
+
+CREATE TABLE rankgres.embedding_model (
+    name text NOT NULL,
+    dimension integer NOT NULL,
+    max_tokens integer NOT NULL,
+    foreign_configs text[] DEFAULT '{}'::text[] NOT NULL,
+    is_default boolean DEFAULT false NOT NULL
+);
+
+COMMENT ON TABLE rankgres.embedding_model IS 'The model cards, for those who attach with SQL alone.';
 
 CREATE TABLE rankgres.filter_field (
     generation_id bigint NOT NULL,
@@ -4611,6 +7296,17 @@ CREATE TABLE rankgres.generation_language (
 );
 
 COMMENT ON TABLE rankgres.generation_language IS 'The text-search configurations that chunks of a generation have or had instead of its own.';
+
+CREATE TABLE rankgres.indexed_document (
+    generation_id bigint NOT NULL,
+    document_id text NOT NULL,
+    content_hash bytea,
+    chunk_count integer NOT NULL,
+    indexed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+)
+WITH (fillfactor='90');
+
+COMMENT ON COLUMN rankgres.indexed_document.content_hash IS 'Of what was read from the source: see source_documents. NULL: indexed before hashes were kept.';
 
 CREATE TABLE rankgres.lexeme (
     generation_id bigint NOT NULL,
@@ -4636,8 +7332,20 @@ CREATE UNLOGGED TABLE rankgres.search_snapshot (
 
 COMMENT ON TABLE rankgres.search_snapshot IS 'Final lists of searches that page, until they expire: ids, positions, scores; no texts.';
 
+ALTER TABLE rankgres.source_change ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME rankgres.source_change_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 ALTER TABLE ONLY rankgres.alembic_version
     ADD CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num);
+
+ALTER TABLE ONLY rankgres.backfill
+    ADD CONSTRAINT backfill_pkey PRIMARY KEY (generation_id);
 
 ALTER TABLE ONLY rankgres.chunk
     ADD CONSTRAINT chunk_pkey PRIMARY KEY (generation_id, document_id, "position");
@@ -4654,8 +7362,14 @@ ALTER TABLE ONLY rankgres.collection
 ALTER TABLE ONLY rankgres.document
     ADD CONSTRAINT document_pkey PRIMARY KEY (collection_id, id);
 
+ALTER TABLE ONLY rankgres.embedding_model
+    ADD CONSTRAINT embedding_model_pkey PRIMARY KEY (name);
+
 ALTER TABLE ONLY rankgres.generation
     ADD CONSTRAINT generation_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY rankgres.indexed_document
+    ADD CONSTRAINT indexed_document_pkey PRIMARY KEY (generation_id, document_id);
 
 ALTER TABLE ONLY rankgres.lexeme
     ADD CONSTRAINT lexeme_pkey PRIMARY KEY (generation_id, lexeme);
@@ -4665,6 +7379,12 @@ ALTER TABLE ONLY rankgres.outbox
 
 ALTER TABLE ONLY rankgres.search_snapshot
     ADD CONSTRAINT search_snapshot_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY rankgres.source_change
+    ADD CONSTRAINT source_change_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY rankgres.source
+    ADD CONSTRAINT source_pkey PRIMARY KEY (collection_id);
 
 CREATE INDEX chunk_total_change_generation ON rankgres.chunk_total_change USING btree (generation_id);
 
@@ -4676,9 +7396,11 @@ CREATE UNIQUE INDEX generation_one_active ON rankgres.generation USING btree (co
 
 CREATE UNIQUE INDEX generation_one_building ON rankgres.generation USING btree (collection_id) WHERE (state = 'building'::text);
 
+CREATE INDEX indexing_activity_finished_at ON rankgres.indexing_activity USING btree (generation_id, finished_at);
+
 CREATE INDEX lexeme_change_lexeme ON rankgres.lexeme_change USING btree (generation_id, lexeme);
 
-CREATE INDEX outbox_due ON rankgres.outbox USING btree (generation_id, due_at, document_id) WHERE (dead_at IS NULL);
+CREATE INDEX outbox_due ON rankgres.outbox USING btree (generation_id, priority, due_at, document_id) WHERE (dead_at IS NULL);
 
 CREATE TRIGGER document_delete_to_outbox AFTER DELETE ON rankgres.document REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION rankgres.document_to_outbox_v1();
 
@@ -4687,6 +7409,9 @@ CREATE TRIGGER document_insert_to_outbox AFTER INSERT ON rankgres.document REFER
 CREATE TRIGGER document_truncate_to_outbox AFTER TRUNCATE ON rankgres.document FOR EACH STATEMENT EXECUTE FUNCTION rankgres.document_to_outbox_v1();
 
 CREATE TRIGGER document_update_to_outbox AFTER UPDATE ON rankgres.document REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION rankgres.document_to_outbox_v1();
+
+ALTER TABLE ONLY rankgres.backfill
+    ADD CONSTRAINT backfill_generation_id_fkey FOREIGN KEY (generation_id) REFERENCES rankgres.generation(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY rankgres.document
     ADD CONSTRAINT document_collection_id_fkey FOREIGN KEY (collection_id) REFERENCES rankgres.collection(id) ON DELETE CASCADE;
@@ -4699,3 +7424,18 @@ ALTER TABLE ONLY rankgres.generation
 
 ALTER TABLE ONLY rankgres.generation_language
     ADD CONSTRAINT generation_language_generation_id_fkey FOREIGN KEY (generation_id) REFERENCES rankgres.generation(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY rankgres.source
+    ADD CONSTRAINT source_collection_id_fkey FOREIGN KEY (collection_id) REFERENCES rankgres.collection(id) ON DELETE CASCADE;
+
+ALTER TABLE rankgres.chunk ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY chunk_open ON rankgres.chunk FOR SELECT USING ((generation_id <> ALL (( SELECT rankgres.generation_secured_v1() AS generation_secured_v1)::bigint[])));
+
+ALTER TABLE rankgres.lexeme ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE rankgres.lexeme_change ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY lexeme_change_open ON rankgres.lexeme_change FOR SELECT USING ((generation_id <> ALL (( SELECT rankgres.generation_secured_v1() AS generation_secured_v1)::bigint[])));
+
+CREATE POLICY lexeme_open ON rankgres.lexeme FOR SELECT USING ((generation_id <> ALL (( SELECT rankgres.generation_secured_v1() AS generation_secured_v1)::bigint[])));

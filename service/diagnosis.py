@@ -89,7 +89,8 @@ def _outbox(connection: Connection) -> Iterator[Finding]:
                 subject,
                 "warning",
                 f"{status.dead:,} documents failed for good",
-                "SELECT document_id, last_error FROM rankgres.outbox WHERE dead_at IS NOT NULL",
+                f"'rankgres dead {status.collection}' says why; "
+                f"'rankgres retry {status.collection}' tries them again",
             )
         else:
             detail = f"{status.documents:,} documents searchable, {status.waiting:,} on their way"

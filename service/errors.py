@@ -63,6 +63,20 @@ class AlreadyExistsError(RankgresError):
     slug = "already-exists"
 
 
+class NotAllowedError(RankgresError):
+    """The database role lacks a right that this needs."""
+
+    status = 403
+    slug = "not-allowed"
+
+
+class SourceUnreadableError(RankgresError):
+    """The relation that a collection is attached to cannot be read as it was."""
+
+    status = 409
+    slug = "source-unreadable"
+
+
 class StackNotRunningError(RankgresError):
     """No Rankgres stack is running here."""
 

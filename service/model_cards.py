@@ -47,8 +47,12 @@ class EncoderCard:
         "auto" expects several languages; of "simple" and of configurations that are not Postgres'
         own the language is not known.
         """
-        language = text_search_config.removeprefix("unaccent+")
-        return language in self.languages or language not in _LANGUAGES
+        return text_search_config.removeprefix("unaccent+") not in self.foreign_configs
+
+    @property
+    def foreign_configs(self) -> list[str]:
+        """Return the configurations of languages that the model was not trained on."""
+        return sorted(_LANGUAGES.difference(self.languages))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,11 @@ _RERANKERS: Final = {
         RerankerCard("cross-encoder/ms-marco-MiniLM-L6-v2", 512, license="Apache-2.0"),
     )
 }
+
+
+def encoder_cards() -> list[EncoderCard]:
+    """Return the cards of all known bi-encoders."""
+    return list(_ENCODERS.values())
 
 
 def encoder_card(name: str) -> EncoderCard:

@@ -72,7 +72,10 @@ class Settings(BaseSettings):
     )
 
     embed_batch_documents: int = Field(
-        64, ge=1, description="Documents leased, embedded and written together."
+        1024,
+        ge=1,
+        description="Most documents leased, embedded and written together; a slow model gets "
+        "fewer, so that a batch takes about a second.",
     )
     lease_seconds: float = Field(
         60.0, gt=0, description="A lease not finished in this time can be claimed again."
@@ -85,6 +88,13 @@ class Settings(BaseSettings):
         ge=0,
         description="Chunks from which a drained generation gets its HNSW index; "
         "below, exact search takes a few milliseconds and finds everything.",
+    )
+
+    verify_hours: float = Field(
+        24.0,
+        ge=0,
+        description="How often every collection is compared with its source, and repaired where "
+        "they differ, with a warning in the relay's log; 0: never.",
     )
 
     encode_timeout_ms: int = Field(

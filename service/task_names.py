@@ -5,7 +5,8 @@ The service sends tasks by these names and never imports a worker.
 
 from typing import Final
 
-#: Wake-ups for ingestion; a message carries no document, losing it loses nothing.
+#: Wake-ups for ingestion, which carry no document, so that losing one loses nothing; and samples of
+#: a table that is to be attached, whose caller waits.
 EMBED_QUEUE: Final = "embed"
 #: Query embeddings, and sentences compared with one; a caller waits for each.
 ENCODE_QUEUE: Final = "encode"
@@ -17,6 +18,7 @@ EMBED_DOCUMENTS: Final = "rankgres.embed_documents"
 ENCODE_QUERY: Final = "rankgres.encode_query"
 COMPARE_SENTENCES: Final = "rankgres.compare_sentences"
 RERANK_CANDIDATES: Final = "rankgres.rerank_candidates"
+SAMPLE_DOCUMENTS: Final = "rankgres.sample_documents"
 
 #: ``{ALIVE_PREFIX}{queue}`` exists in Redis while some worker serves the queue: one look tells.
 ALIVE_PREFIX: Final = "rankgres:alive:"

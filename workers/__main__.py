@@ -16,9 +16,10 @@ from workers.pulse import Heart, PulseThread
 
 log = logging.getLogger("workers")
 
-#: Threads of a worker. Embedding: one chunks and writes while the other's batch is in the model.
+#: Threads of a worker. Embedding: two for bulk work, one chunks and writes while the other's batch
+#: is in the model; the third is free for changes that somebody waits for, see workers.bulk_turns.
 #: Callers: as many as may wait at once; they share the model through its batcher.
-_THREADS = {EMBED_QUEUE: 2, ENCODE_QUEUE: 16, RERANK_QUEUE: 16}
+_THREADS = {EMBED_QUEUE: 3, ENCODE_QUEUE: 16, RERANK_QUEUE: 16}
 
 
 def main() -> None:
@@ -78,7 +79,7 @@ def _run_relay(settings: Settings) -> None:
         target=tend_generations, args=(database_url(settings), settings, stop), name="janitors"
     )
     janitors.start()
-    relay_outbox(database_url(settings), sender.celery, sender.redis, settings, stop)
+    relay_outbox(database_url(settings), sender.celery, sender.redis, stop)
     janitors.join()
     pulse.stop()
 

@@ -7,7 +7,7 @@ from service.local.endpoints import celery_broker_url
 
 #: The modules of the tasks that each queue carries, one task a module.
 TASK_MODULES = {
-    "embed": ["workers.embed_documents"],
+    "embed": ["workers.embed_documents", "workers.sample_documents"],
     "encode": ["workers.encode_query", "workers.compare_sentences"],
     "rerank": ["workers.rerank_candidates"],
 }

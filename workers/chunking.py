@@ -9,6 +9,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Final
 
 from tokenizers import Encoding, Tokenizer
@@ -160,21 +161,52 @@ class Chunker:
             for title, structure in zip(titles, outlines, strict=True)
             for section in structure.sections
         }
-        encodings = self._tokenizer.encode_batch(
-            [text for _, text in documents] + [joined_path(path) for path in paths],
+        texts = [text for _, text in documents]
+        may_be_whole = list(map(self._may_be_whole, texts, outlines))
+        # Without offsets, which are what most of the time goes into.
+        counted = self._tokenizer.encode_batch_fast(
+            [joined_path(path) for path in paths] + list(compress(texts, may_be_whole)),
             add_special_tokens=False,
         )
         headings = {
             path: fit_heading(self._tokenizer, path, self._heading_limit, len(encoding))
-            for path, encoding in zip(paths, encodings[len(documents) :], strict=True)
+            for path, encoding in zip(paths, counted, strict=False)
         }
+        counts = iter(counted[len(paths) :])
         drafts = [
-            self._drafts(_Document(title, text, encoding, structure), headings)
-            for title, (_, text), encoding, structure in zip(
-                titles, documents, encodings[: len(documents)], outlines, strict=True
+            self._whole(_Document(title, text, next(counts), structure), headings) if whole else []
+            for title, text, structure, whole in zip(
+                titles, texts, outlines, may_be_whole, strict=True
             )
         ]
+        to_cut = [place for place, found in enumerate(drafts) if not found]
+        encodings = self._tokenizer.encode_batch(
+            [texts[place] for place in to_cut], add_special_tokens=False
+        )
+        for place, encoding in zip(to_cut, encodings, strict=True):
+            document = _Document(titles[place], texts[place], encoding, outlines[place])
+            drafts[place] = self._drafts(document, headings)
         return self._counted(drafts)
+
+    def _may_be_whole(self, text: str, structure: Outline) -> bool:
+        """Tell whether a text is likely to be one chunk, so that its tokens need only be counted.
+
+        Most tokens of English have 4 letters or more, some scripts have a token a letter.
+        """
+        likely = 3 * self._room if text.isascii() else self._room
+        return self._adds_up and len(text) <= likely and len(structure.sections) == 1
+
+    def _whole(self, document: _Document, headings: dict[tuple[str, ...], Heading]) -> list[_Draft]:
+        """Return the one chunk that a document of one section is, or none where it is none."""
+        text = document.text
+        start, end = len(text) - len(text.lstrip()), len(text.rstrip())
+        if start >= end or end - start > self._max_characters or not _stands_free(text, start, end):
+            return []
+        heading = headings[heading_path(document.title, document.outline.sections[0].headings)]
+        tokens = heading.tokens + len(document.encoding)
+        if tokens > self._room:
+            return []
+        return [_Draft(document, heading, start, end, self._fixed + tokens)]
 
     def _drafts(
         self, document: _Document, headings: dict[tuple[str, ...], Heading]

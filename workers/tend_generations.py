@@ -19,6 +19,9 @@ from service.ingest.chunks import fold_statistics
 from service.ingest.outbox import sweep_orphans
 from service.search.pages import sweep_snapshots
 from service.settings import Settings
+from service.sources.comparison import compare_due_sources
+from service.sources.remains import sweep_remains
+from service.sources.verification import verify_due_collections
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +46,11 @@ def tend_generations(database_url: str, settings: Settings, stop: threading.Even
         Job("sweep orphans", 60.0, lambda: sweep_outbox(database_url)),
         # Lists of searches that nobody pages through any more.
         Job("sweep snapshots", 60.0, lambda: sweep_search_snapshots(database_url)),
+        # Somebody may be waiting for a TRUNCATE, or for a view that was just attached.
+        Job("compare sources", 1.0, lambda: compare_sources(database_url)),
+        # Reads whole sources: as rarely as the settings say.
+        Job("verify", 60.0, lambda: verify_collections(database_url, settings)),
+        Job("sweep remains", 60.0, lambda: sweep_finished(database_url)),
     )
     threads = [threading.Thread(target=_repeat, args=(job, stop), name=job.name) for job in jobs]
     for thread in threads:
@@ -91,6 +99,25 @@ def sweep_search_snapshots(database_url: str) -> None:
     """Remove the lists whose cursors have expired."""
     with connect(database_url) as connection:
         sweep_snapshots(connection)
+
+
+def compare_sources(database_url: str) -> None:
+    """Compare the sources that are due with their index, and queue what differs."""
+    with connect(database_url, autocommit=True) as connection:
+        compare_due_sources(connection)
+
+
+def verify_collections(database_url: str, settings: Settings) -> None:
+    """Verify the collections that are due and repair them; a difference is a warning in the log."""
+    if settings.verify_hours > 0:
+        with connect(database_url) as connection:
+            verify_due_collections(connection, settings.verify_hours)
+
+
+def sweep_finished(database_url: str) -> None:
+    """Remove what indexing wrote down and nobody reads any more."""
+    with connect(database_url) as connection:
+        sweep_remains(connection)
 
 
 def _repeat(job: Job, stop: threading.Event) -> None:

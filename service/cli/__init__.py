@@ -6,7 +6,9 @@ import typer
 from rich.markup import escape
 
 from service.cli import (
+    attach,
     collections,
+    dead,
     demo,
     doctor,
     evaluate,
@@ -18,6 +20,7 @@ from service.cli import (
     stack,
     suggest,
     tune,
+    verify,
 )
 from service.cli.terminal import error_console
 from service.db.driver_errors import translated
@@ -30,7 +33,8 @@ app = typer.Typer(
     help="""Two-stage hybrid search inside the Postgres you already have.
 
     Start with **rankgres up**, then **rankgres collection create NAME**, **rankgres ingest NAME
-    FILE** and **rankgres search NAME "a question"**. **rankgres demo** shows all of it at once.
+    FILE** and **rankgres search NAME "a question"**; or **rankgres attach NAME TABLE** a table that
+    you have. **rankgres demo** shows all of it at once.
     Settings are environment variables that begin with RANKGRES_; docs/settings.md lists them.
     """,
 )
@@ -44,6 +48,13 @@ app.add_typer(collections.app, name="collection", rich_help_panel="Collections")
 app.command(rich_help_panel="Collections")(ingest.ingest)
 app.command(rich_help_panel="Collections")(ingest.wait)
 app.command(rich_help_panel="Collections")(search.search)
+app.command(rich_help_panel="Your own tables")(attach.attach)
+app.command(rich_help_panel="Your own tables")(attach.detach)
+app.command(rich_help_panel="Trust")(verify.verify)
+app.command(rich_help_panel="Trust")(dead.dead)
+app.command(rich_help_panel="Trust")(dead.retry)
+app.command(rich_help_panel="Trust")(attach.pause)
+app.command(rich_help_panel="Trust")(attach.resume)
 app.command(rich_help_panel="Collections")(suggest.suggest)
 app.command("eval", rich_help_panel="Collections")(evaluate.evaluate)
 app.command(rich_help_panel="Collections")(tune.tune)

@@ -12,9 +12,11 @@ from service.errors import (
     DatabaseUnavailableError,
     InvalidInputError,
     ModelUnavailableError,
+    NotAllowedError,
     NotFoundError,
     RankgresError,
     SchemaMismatchError,
+    SourceUnreadableError,
     StackNotRunningError,
 )
 
@@ -25,8 +27,10 @@ _BY_SLUG = {
         DatabaseUnavailableError,
         InvalidInputError,
         ModelUnavailableError,
+        NotAllowedError,
         NotFoundError,
         SchemaMismatchError,
+        SourceUnreadableError,
         StackNotRunningError,
     )
 }

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from service.cli.progress_table import progress_table
 from service.cli.terminal import console
 from service.collections.collection import (
     FOREIGN_LEXICAL_WEIGHT,
@@ -139,6 +140,8 @@ def show(name: Name, *, json: AsJson = False) -> None:
         console.print_json(data=asdict(status))
     else:
         console.print(_table([status]))
+        if status.source or status.paused:
+            console.print(progress_table([status]))
         _warn([status])
 
 

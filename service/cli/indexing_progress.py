@@ -4,8 +4,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from service.cli.amounts import duration
 from service.cli.terminal import console, error_console
 from service.collections.collection import CollectionStatus, show_collection
 from service.collections.hnsw_index import build_progress
@@ -32,10 +33,12 @@ def follow_indexing(database_url: str, collection: str, timeout: float | None = 
     console.print(f"{status.documents:,} documents, {status.chunks:,} chunks are searchable")
     if status.waiting:
         console.print(f"[yellow]{status.waiting:,} documents still wait[/yellow]")
+    if status.paused:
+        console.print(f"{collection} is paused; 'rankgres resume {collection}' goes on")
     if status.dead:
         console.print(
             f"[yellow]{status.dead:,} documents failed for good[/yellow]; "
-            "rankgres.outbox holds each with its last error"
+            f"'rankgres dead {collection}' says why"
         )
     return done and not status.dead
 
@@ -64,7 +67,6 @@ def progress_bar(name: str) -> Iterator[Bar]:
         TextColumn("{task.description:11}"),
         BarColumn(),
         TextColumn("{task.percentage:3.0f} %  {task.fields[note]}"),
-        TimeRemainingColumn(),
         console=error_console,
         disable=not error_console.is_terminal,
     ) as progress:
@@ -76,10 +78,12 @@ def _follow_queue(connection: Connection, collection: str, deadline: float | Non
     total = status.waiting
     if total == 0:
         return True
+    if status.paused:
+        return False
     started = time.monotonic()
     with progress_bar("embedding") as bar:
         while status.waiting:
-            if _past(deadline):
+            if _past(deadline) or status.paused:
                 return False
             time.sleep(_POLL_SECONDS)
             status = show_collection(connection, collection)
@@ -87,7 +91,8 @@ def _follow_queue(connection: Connection, collection: str, deadline: float | Non
             total = max(total, status.waiting)
             done = total - status.waiting
             rate = done / (time.monotonic() - started)
-            bar.show(done / total, f"{done:,} of {total:,} documents, {rate:,.0f}/s")
+            left = f", {duration(status.waiting / rate)} left" if rate and status.waiting else ""
+            bar.show(done / total, f"{done:,} of {total:,} documents, {rate:,.0f}/s{left}")
     return True
 
 

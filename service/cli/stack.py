@@ -9,15 +9,19 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from service.cli.amounts import duration
+from service.cli.progress_table import progress_table
 from service.cli.terminal import console
-from service.errors import StackNotRunningError
+from service.collections.collection import CollectionStatus, list_collections
+from service.db.connection import connect
+from service.db.driver_errors import translated
+from service.errors import RankgresError, StackNotRunningError
 from service.settings import get_settings
 
 if TYPE_CHECKING:  # psutil, which it needs, is not installed with the service alone
     from service.local.stack import ProcessStatus
 
 _MB = 1024**2
-_MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
 def up(
@@ -70,7 +74,7 @@ def status(
     *,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
 ) -> None:
-    """Show the stack's processes and addresses.
+    """Show the stack's processes and addresses, and how far its collections are.
 
     'waiting' means that a process died and will be started again. Ends with an error where no
     stack runs, so that a script can ask.
@@ -83,8 +87,10 @@ def status(
         raise StackNotRunningError(
             f"no stack is running in {home}", mend="start one with 'rankgres up'"
         )
+    collections = [] if found.record is None else _collections(found.record.database_url)
     if json:
-        console.print_json(data=asdict(found), default=str)
+        told = [asdict(each) for each in collections]
+        console.print_json(data=asdict(found) | {"collections": told}, default=str)
         return
     console.print(_process_table(found.processes))
     console.print(f"home      {escape(str(found.home))}", soft_wrap=True)
@@ -92,6 +98,17 @@ def status(
         console.print(f"service   {found.record.service_url}", soft_wrap=True)
         console.print(f"database  {escape(found.record.database_url)}", soft_wrap=True)
         console.print(f"redis     {escape(found.record.redis_url)}", soft_wrap=True)
+    if collections:
+        console.print(progress_table(collections))
+
+
+def _collections(url: str) -> list[CollectionStatus]:
+    """Return how far the collections are; none while Postgres or its schema is not there."""
+    try:
+        with translated(), connect(url) as connection:
+            return list_collections(connection)
+    except RankgresError:
+        return []
 
 
 def timed_lines() -> Callable[[str], None]:
@@ -112,18 +129,9 @@ def _process_table(processes: "tuple[ProcessStatus, ...]") -> Table:
             process.name,
             process.state,
             str(process.pid or ""),
-            _duration(process.uptime_seconds),
+            "" if process.uptime_seconds is None else duration(process.uptime_seconds),
             str(process.restarts),
             "" if process.memory_bytes is None else f"{process.memory_bytes // _MB} MB",
             process.last_exit,
         )
     return table
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    for unit, letter in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min")):
-        if seconds >= unit:
-            return f"{seconds / unit:.1f} {letter}"
-    return f"{seconds:.0f} s"

@@ -66,6 +66,9 @@ class CollectionStatus:
 
     ``oldest_seconds`` is the age of the oldest change not searchable yet, None where there is none.
     ``recall`` is that of the HNSW index over ``recall_k`` documents, None until it was measured.
+    ``source`` is the attached relation, None where documents are kept in Rankgres itself; its rows
+    of before are backfilled, as far as ``backfill_done`` says. ``rate`` is documents per second in
+    the last minute; ``lag_seconds`` is the age of the oldest change that somebody waits for.
     """
 
     collection: str
@@ -80,11 +83,19 @@ class CollectionStatus:
     oldest_seconds: float | None
     recall: float | None
     recall_k: int | None
+    paused: bool
+    source: str | None
+    backfill_done: int | None
+    backfill_total: int | None
+    rate: float
+    seconds_left: float | None
+    lag_seconds: float | None
 
     @property
     def waiting(self) -> int:
-        """Return how many documents are on their way."""
-        return self.pending + self.leased
+        """Return how many documents are on their way, at least: one where any is."""
+        left = (self.backfill_total or 0) - (self.backfill_done or 0)
+        return max(self.pending + self.leased, left)
 
 
 def create_collection(connection: Connection, plan: CollectionPlan) -> None:

@@ -20,7 +20,7 @@ UPDATE rankgres.collection SET search_profile = %(profile)s WHERE name = %(name)
 
 -- name: drop
 -- Drops a collection and all that belongs to it.
-SELECT rankgres.collection_drop_v1(%(name)s)
+SELECT rankgres.collection_drop_v2(%(name)s)
 
 -- name: status
 -- What the status view says of active generations, of one collection or of all.
@@ -28,7 +28,9 @@ SELECT
     status.collection, status.generation_id, status.embedding_model, status.hnsw_state,
     status.documents, status.chunks, status.pending, status.leased, status.dead,
     extract(EPOCH FROM status.oldest_age)::double precision AS oldest_seconds,
-    generation.recall, generation.recall_k
+    generation.recall, generation.recall_k,
+    status.paused, status.source, status.backfill_done, status.backfill_total, status.rate,
+    status.seconds_left, extract(EPOCH FROM status.lag)::double precision AS lag_seconds
 FROM rankgres.collection_status AS status
 JOIN rankgres.generation ON generation.id = status.generation_id
 WHERE status.state = 'active' AND (%(name)s::text IS NULL OR status.collection = %(name)s)

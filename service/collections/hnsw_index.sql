@@ -9,6 +9,10 @@ WHERE generation.state IN ('building', 'active')
         SELECT FROM rankgres.outbox
         WHERE outbox.generation_id = generation.id AND outbox.dead_at IS NULL
     )
+    AND NOT EXISTS (
+        SELECT FROM rankgres.backfill
+        WHERE backfill.generation_id = generation.id AND backfill.finished_at IS NULL
+    )
     AND (
         SELECT sum(total.chunk_count)
         FROM (

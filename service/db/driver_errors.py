@@ -11,9 +11,11 @@ from service.errors import (
     AlreadyExistsError,
     DatabaseUnavailableError,
     InvalidInputError,
+    NotAllowedError,
     NotFoundError,
     RankgresError,
     SchemaMismatchError,
+    SourceUnreadableError,
 )
 
 _UNREACHABLE = (
@@ -41,7 +43,14 @@ _LIMITS = {
     "generation_recall_check": "use 0 to 1, the share found",
     "document_id_check": "use 1 to 1024 bytes",
     "document_metadata_check": "use a JSON object",
+    "source_text_format_check": "use plain, html or markdown",
+    "source_sync_check": "use triggers or comparison",
+    "source_compare_every_check": "use an interval above 0, such as 5 minutes",
+    "backfill_rows_per_second_check": "use a number above 0, or NULL for no throttle",
 }
+
+#: How to write what Postgres could not read, by its code.
+_FORMATS: dict[str | None, str] = {"22007": "write it like 10 minutes, or 2024-12-31"}
 
 
 @contextmanager
@@ -59,12 +68,8 @@ def translated() -> Iterator[None]:
 def _translate(error: Exception) -> RankgresError | None:
     message, hint = _message(error), _hint(error)
     match error:
-        case errors.UniqueViolation() if "collection_name_key" in str(error):
-            translation: RankgresError | None = AlreadyExistsError(
-                "a collection of that name exists",
-                field="name",
-                mend="choose another name, or drop that collection first",
-            )
+        case errors.UniqueViolation() | errors.DuplicateObject():
+            translation: RankgresError | None = _taken(error)
         case errors.CheckViolation():
             field = _constraint_field(error)
             limit = _LIMITS.get(error.diag.constraint_name or "")
@@ -79,25 +84,22 @@ def _translate(error: Exception) -> RankgresError | None:
                 field="collection",
                 mend="create it again, then repeat the write",
             )
-        case errors.InvalidParameterValue() | errors.InvalidTextRepresentation():
-            translation = InvalidInputError(message, field=error.diag.column_name, mend=hint)
+        case (
+            errors.InvalidParameterValue()
+            | errors.InvalidTextRepresentation()
+            | errors.InvalidDatetimeFormat()
+        ):
+            translation = InvalidInputError(
+                message, field=error.diag.column_name, mend=hint or _FORMATS.get(error.sqlstate)
+            )
         case errors.UndefinedTable() | errors.UndefinedFunction() | errors.InvalidSchemaName():
             translation = SchemaMismatchError(message, mend="run 'rankgres migrate'")
         case errors.UndefinedObject():
             translation = NotFoundError(message, field=error.diag.column_name, mend=hint)
-        case errors.LockNotAvailable():
-            translation = DatabaseUnavailableError(
-                f"another session held a lock for too long: {message}",
-                mend="end its transaction (pg_stat_activity names it), then try again; "
-                "nothing was left half done",
-            )
+        case errors.LockNotAvailable() | errors.ObjectNotInPrerequisiteState():
+            translation = _not_as_it_was(error)
         case errors.InsufficientPrivilege():
-            translation = SchemaMismatchError(
-                f"the database role may not: {message}",
-                field="database_url",
-                mend="use the role that ran 'rankgres migrate'; to migrate, a role needs "
-                "GRANT CREATE ON DATABASE, or to own the schema rankgres",
-            )
+            translation = _missing_right(error)
         case _ if isinstance(error, (*_UNREACHABLE, PoolTimeout)) or _lost(error):
             translation = DatabaseUnavailableError(
                 f"Postgres cannot be reached: {message}",
@@ -107,6 +109,42 @@ def _translate(error: Exception) -> RankgresError | None:
         case _:
             translation = None
     return translation
+
+
+def _taken(error: psycopg.Error) -> RankgresError | None:
+    if "collection_name_key" in str(error):
+        return AlreadyExistsError(
+            "a collection of that name exists",
+            field="name",
+            mend="choose another name, or drop that collection first",
+        )
+    if isinstance(error, errors.DuplicateObject):
+        return AlreadyExistsError(_message(error), field=error.diag.column_name, mend=_hint(error))
+    return None
+
+
+def _missing_right(error: psycopg.Error) -> RankgresError:
+    if hint := _hint(error):
+        # Ours name the right that is missing; Postgres' own have no hint.
+        return NotAllowedError(_message(error), field=error.diag.column_name, mend=hint)
+    return SchemaMismatchError(
+        f"the database role may not: {_message(error)}",
+        field="database_url",
+        mend="use the role that ran 'rankgres migrate'; to migrate, a role needs "
+        "GRANT CREATE ON DATABASE, or to own the schema rankgres",
+    )
+
+
+def _not_as_it_was(error: psycopg.Error) -> RankgresError | None:
+    if isinstance(error, errors.LockNotAvailable):
+        return DatabaseUnavailableError(
+            f"another session held a lock for too long: {_message(error)}",
+            mend="end its transaction (pg_stat_activity names it), then try again; "
+            "nothing was left half done",
+        )
+    if hint := _hint(error):
+        return SourceUnreadableError(_message(error), mend=hint)
+    return None
 
 
 def _lost(error: Exception) -> bool:

@@ -16,6 +16,8 @@ import migrations
 from service.db.connection import require_url
 from service.db.driver_errors import translated
 from service.errors import SchemaMismatchError
+from service.model_cards import DEFAULT_ENCODER, encoder_cards
+from service.settings import get_settings
 
 MIN_POSTGRES = 16
 MIN_PGVECTOR = (0, 8)
@@ -33,7 +35,7 @@ def upgrade(url: str, revision: str = "head") -> None:
     """Upgrade the database to a revision; it is all there or, revision by revision, untouched.
 
     Runs of several processes wait for each other. Creates the schema, and the extension pgvector
-    where it is missing.
+    where it is missing; writes down the model cards for those who attach with SQL alone.
 
     Args:
         url: libpq URL, straight to Postgres: a transaction-mode pooler cannot hold the run's lock.
@@ -48,6 +50,7 @@ def upgrade(url: str, revision: str = "head") -> None:
         connection.execute(text("CREATE SCHEMA IF NOT EXISTS rankgres"))
         connection.commit()
         command.upgrade(_config(connection), revision)
+        _write_model_cards(connection)
 
 
 def downgrade(url: str, revision: str) -> None:
@@ -104,6 +107,33 @@ def _config(connection: Connection | None) -> Config:
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     config.attributes["connection"] = connection
     return config
+
+
+def _write_model_cards(connection: Connection) -> None:
+    if connection.execute(text("SELECT to_regclass('rankgres.embedding_model')")).scalar() is None:
+        # A revision of before attached tables.
+        return
+    cards = encoder_cards()
+    chosen = get_settings().embedding_model
+    default = chosen if chosen in {card.name for card in cards} else DEFAULT_ENCODER
+    connection.execute(text("DELETE FROM rankgres.embedding_model"))
+    connection.execute(
+        text(
+            "INSERT INTO rankgres.embedding_model "
+            "VALUES (:name, :dimension, :max, :foreign, :chosen)"
+        ),
+        [
+            {
+                "name": card.name,
+                "dimension": card.dimension,
+                "max": card.max_tokens,
+                "foreign": card.foreign_configs,
+                "chosen": card.name == default,
+            }
+            for card in cards
+        ],
+    )
+    connection.commit()
 
 
 def _require_versions(connection: Connection) -> None:

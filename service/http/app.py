@@ -4,7 +4,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from service import __version__
-from service.http import collections, documents, health, metrics, search, suggest
+from service.http import collections, documents, health, metrics, search, sources, suggest
 from service.http.error_responses import PROBLEMS, add_error_responses
 from service.http.runtime import lifespan
 
@@ -21,7 +21,7 @@ def create_app() -> FastAPI:
     app = FastAPIOffline(
         title="Rankgres", version=__version__, description=_DESCRIPTION, lifespan=lifespan
     )
-    for resource in (search, suggest, documents, collections):
+    for resource in (search, suggest, documents, sources, collections):
         app.include_router(resource.router, responses=dict(PROBLEMS))
     for resource in (health, metrics):
         app.include_router(resource.router)

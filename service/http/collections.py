@@ -76,6 +76,15 @@ class CollectionView(BaseModel):
         description="Of the HNSW search against exact search, over recall_k; null: not measured."
     )
     recall_k: int | None
+    paused: bool = Field(description="No worker takes its documents; changes are queued.")
+    source: str | None = Field(description="The attached relation; null: documents live here.")
+    backfill_done: int | None = Field(description="Rows of before it was attached, indexed.")
+    backfill_total: int | None
+    rate: float = Field(description="Documents per second, of the last minute.")
+    seconds_left: float | None = Field(description="At that rate, until nothing waits.")
+    lag_seconds: float | None = Field(
+        description="Age of the oldest change not searchable yet, backfill and repair aside."
+    )
 
 
 @router.post("", status_code=201)
@@ -83,21 +92,21 @@ def create(body: CollectionBody, runtime: Runtime) -> CollectionView:
     """Create an empty collection."""
     with transaction(runtime.pool) as connection:
         create_collection(connection, CollectionPlan(**body.model_dump()))
-        return _view(show_collection(connection, body.name))
+        return view_of(show_collection(connection, body.name))
 
 
 @router.get("")
 def list_all(runtime: Runtime) -> list[CollectionView]:
     """List every collection, by name."""
     with transaction(runtime.pool) as connection:
-        return [_view(status) for status in list_collections(connection)]
+        return [view_of(status) for status in list_collections(connection)]
 
 
 @router.get("/{collection}")
 def show(collection: Text, runtime: Runtime) -> CollectionView:
     """Show how far a collection is."""
     with transaction(runtime.pool) as connection:
-        return _view(show_collection(connection, collection))
+        return view_of(show_collection(connection, collection))
 
 
 @router.delete("/{collection}", status_code=204)
@@ -107,5 +116,6 @@ def drop(collection: Text, runtime: Runtime) -> None:
         drop_collection(connection, collection)
 
 
-def _view(status: CollectionStatus) -> CollectionView:
+def view_of(status: CollectionStatus) -> CollectionView:
+    """Return a status as it is sent."""
     return CollectionView(**asdict(status))

@@ -1,11 +1,10 @@
-"""Documents of managed collections: written in bulk, read, deleted, waited for."""
+"""Documents: managed ones written and deleted, those of any source read and waited for."""
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, Literal
 
-from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from service.collections.collection import Generation
@@ -16,6 +15,10 @@ from service.storable import UnstorableError, check_object, shown, storable_id, 
 
 _SQL = load_statements(__file__)
 
+TextFormat = Literal["plain", "html", "markdown"]
+#: Characters that a worker reads at once; a document that has more is read alone.
+_MAX_CHARACTERS: Final = 4_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
@@ -25,6 +28,31 @@ class Document:
     text: str
     title: str = ""
     metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceDocument:
+    """One document as it stands in its source; ``content_hash`` is that of all the rest.
+
+    ``metadata`` is JSON text, which goes from one table to the other as it is.
+    """
+
+    id: str
+    title: str
+    text: str
+    metadata: str
+    content_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SourceBatch:
+    """Documents read to be indexed, and the ids of those that were too much to read at once.
+
+    A document that was asked for and is in neither does not exist any more.
+    """
+
+    documents: list[SourceDocument]
+    left_out: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +71,10 @@ def upsert_documents(
     In the same transaction the trigger queues the changed ones; unchanged ones cost no embedding.
 
     Raises:
-        InvalidInputError: an id or a text that cannot be stored; nothing of the batch is written.
+        InvalidInputError: an id or a text that cannot be stored, nothing of the batch is written;
+            or the collection is attached to a table of its own.
     """
+    _require_managed(connection, generation)
     for document in documents:
         _require_storable(document)
     connection.execute(_SQL["make_upload"])
@@ -60,7 +90,12 @@ def upsert_documents(
 
 
 def delete_documents(connection: Connection, generation: Generation, ids: Sequence[str]) -> int:
-    """Delete documents by id and return how many there were; their chunks follow by the outbox."""
+    """Delete documents by id and return how many there were; their chunks follow by the outbox.
+
+    Raises:
+        InvalidInputError: the collection is attached to a table of its own.
+    """
+    _require_managed(connection, generation)
     values = {"collection_id": generation.collection_id, "ids": list(ids)}
     return connection.execute(_SQL["delete"], values).rowcount
 
@@ -70,8 +105,38 @@ def fetch_documents(
 ) -> dict[str, Document]:
     """Return those of the documents that exist, by id."""
     values = {"collection_id": generation.collection_id, "ids": list(ids)}
-    with connection.cursor(row_factory=class_row(Document)) as cursor:
-        return {document.id: document for document in cursor.execute(_SQL["fetch"], values)}
+    return {
+        id_: Document(id_, text, title, metadata)
+        for id_, title, text, metadata in connection.execute(_SQL["fetch"], values)
+    }
+
+
+def text_format(connection: Connection, collection_id: int) -> TextFormat:
+    """Return how the text of the collection's source is written."""
+    row = connection.execute(_SQL["source"], {"collection_id": collection_id}).fetchone()
+    return row[1] if row else "plain"
+
+
+def fetch_to_index(
+    connection: Connection,
+    collection_id: int,
+    ids: Sequence[str],
+    max_characters: int | None = None,
+) -> SourceBatch:
+    """Return those of the documents that exist, as many as fit into so many characters.
+
+    There is always one among them, if any exists.
+    """
+    values = {
+        "collection_id": collection_id,
+        "ids": list(ids),
+        "max_characters": max_characters or _MAX_CHARACTERS,
+    }
+    rows = connection.execute(_SQL["fetch_to_index"], values).fetchall()
+    return SourceBatch(
+        documents=[SourceDocument(*row[:5]) for row in rows if row[5]],
+        left_out=[row[0] for row in rows if not row[5]],
+    )
 
 
 def get_document(connection: Connection, generation: Generation, document_id: str) -> Document:
@@ -96,7 +161,12 @@ def wait_until_searchable(
     while True:
         with transaction(pool) as connection:
             row = connection.execute(
-                _SQL["waiting"], {"generation_id": generation.id, "ids": list(ids)}
+                _SQL["waiting"],
+                {
+                    "generation_id": generation.id,
+                    "collection_id": generation.collection_id,
+                    "ids": list(ids),
+                },
             ).fetchone()
         assert row is not None
         state = Indexed(waiting=row[0], dead=row[1])
@@ -104,6 +174,17 @@ def wait_until_searchable(
             return state
         time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
         pause = min(2 * pause, 0.5)
+
+
+def _require_managed(connection: Connection, generation: Generation) -> None:
+    values = {"collection_id": generation.collection_id}
+    if (row := connection.execute(_SQL["source"], values).fetchone()) is not None:
+        raise InvalidInputError(
+            f"collection {generation.collection!r} is attached to {row[0]}",
+            field="collection",
+            value=generation.collection,
+            mend=f"write to {row[0]}: what changes there is indexed by itself",
+        )
 
 
 def _require_storable(document: Document) -> None:

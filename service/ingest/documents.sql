@@ -27,17 +27,64 @@ WHERE (document.title, document.text, document.metadata)
 DELETE FROM rankgres.document
 WHERE collection_id = %(collection_id)s AND id = ANY (%(ids)s)
 
+-- name: source
+-- The relation that a collection is attached to, and how its text is written; no row: a managed one.
+SELECT source.relation::text, source.text_format
+FROM rankgres.source
+WHERE source.collection_id = %(collection_id)s
+
 -- name: fetch
--- The documents as they are now; one that is gone is not among them.
-SELECT id, title, text, metadata
-FROM rankgres.document
-WHERE collection_id = %(collection_id)s AND id = ANY (%(ids)s)
-ORDER BY id
+-- The documents as they are in their source now; one that is gone is not among them.
+SELECT document_id, title, text, metadata
+FROM rankgres.source_documents_v1(%(collection_id)s, %(ids)s)
+
+-- name: fetch_to_index
+-- The same as a worker wants it: no more than it should hold in memory at once. Of the rest, after
+-- the first in the order of their ids, nothing but the id.
+SELECT
+    found.document_id,
+    found.title,
+    CASE WHEN found.fits THEN found.text END,
+    CASE WHEN found.fits THEN found.metadata::text END,
+    found.content_hash,
+    found.fits
+FROM (
+    SELECT
+        document.*,
+        row_number() OVER by_id = 1
+            OR sum(length(document.text)) OVER by_id <= %(max_characters)s AS fits
+    FROM rankgres.source_documents_v1(%(collection_id)s, %(ids)s) AS document
+    WINDOW by_id AS (ORDER BY document.document_id)
+) AS found
 
 -- name: waiting
--- How many of the documents are not searchable yet, and which of them have failed for good.
+-- How many of the documents are not searchable yet, and which of them have failed for good. A change
+-- that triggers noted waits too, and one of which they could not tell what it touched may be of any.
+WITH given AS (
+    SELECT DISTINCT id FROM unnest(%(ids)s::text []) AS given (id)
+),
+changed AS (
+    SELECT unnest(document_ids) AS id
+    FROM rankgres.source_change
+    WHERE collection_id = %(collection_id)s
+),
+noted AS (
+    SELECT given.id
+    FROM given
+    WHERE given.id IN (SELECT changed.id FROM changed)
+        OR EXISTS (
+            SELECT FROM rankgres.source_change
+            WHERE collection_id = %(collection_id)s AND document_ids IS NULL
+        )
+),
+queued AS (
+    SELECT given.id, outbox.dead_at IS NOT NULL AS dead
+    FROM given
+    JOIN rankgres.outbox ON outbox.document_id = given.id
+    WHERE outbox.generation_id = %(generation_id)s
+)
 SELECT
-    count(*) FILTER (WHERE dead_at IS NULL) AS waiting,
-    coalesce(array_agg(document_id) FILTER (WHERE dead_at IS NOT NULL), '{}') AS dead
-FROM rankgres.outbox
-WHERE generation_id = %(generation_id)s AND document_id = ANY (%(ids)s)
+    count(*) FILTER (WHERE noted.id IS NOT NULL OR NOT queued.dead) AS waiting,
+    coalesce(array_agg(queued.id) FILTER (WHERE noted.id IS NULL AND queued.dead), '{}') AS dead
+FROM noted
+FULL JOIN queued ON queued.id = noted.id

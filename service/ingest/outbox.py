@@ -34,16 +34,28 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class DueGeneration:
-    """A generation with work; ``documents`` is counted up to a limit."""
+    """A generation with work; both numbers are counted up to a limit.
+
+    ``edits`` are changes that somebody waits for, ``others`` come from backfills and repairs.
+    """
 
     generation_id: int
-    documents: int
+    edits: int
+    others: int
 
 
 def claim_documents(
-    connection: Connection, generation_id: int, settings: Settings, batch_size: int | None = None
+    connection: Connection,
+    generation_id: int,
+    settings: Settings,
+    batch_size: int | None = None,
+    *,
+    bulk: bool = True,
 ) -> Lease | None:
-    """Lease the oldest due documents, or return None where nothing is due."""
+    """Lease the most urgent due documents, or return None where nothing is due.
+
+    Not ``bulk``: only changes that somebody waits for, nothing of a backfill or a repair.
+    """
     rows = connection.execute(
         _SQL["claim"],
         {
@@ -51,6 +63,7 @@ def claim_documents(
             "batch_size": batch_size or settings.embed_batch_documents,
             "lease_seconds": settings.lease_seconds,
             "max_attempts": settings.max_attempts,
+            "bulk": bulk,
         },
     ).fetchall()
     if not rows:
@@ -69,9 +82,19 @@ def finish_documents(connection: Connection, lease: Lease) -> set[str]:
     return {row[0] for row in connection.execute(_SQL["finish"], values)}
 
 
-def release_documents(connection: Connection, lease: Lease) -> None:
-    """Give the documents back, due at once, with no attempt counted."""
-    connection.execute(_SQL["release"], _held(lease))
+def release_documents(
+    connection: Connection,
+    lease: Lease,
+    *,
+    pause_seconds: float = 0.0,
+    reason: str | None = None,
+) -> None:
+    """Give the documents back, due at once or after a pause, with no attempt counted.
+
+    A reason is kept as their last error.
+    """
+    values = {**_held(lease), "pause_seconds": pause_seconds, "reason": reason}
+    connection.execute(_SQL["release"], values)
 
 
 def fail_documents(
@@ -87,9 +110,33 @@ def fail_documents(
 
 
 def due_generations(connection: Connection, count_limit: int) -> list[DueGeneration]:
-    """Return the live generations that have due documents."""
+    """Return the live generations that have due documents and are not paused."""
     rows = connection.execute(_SQL["due"], {"count_limit": count_limit})
-    return [DueGeneration(row[0], row[1]) for row in rows]
+    return [DueGeneration(*row) for row in rows]
+
+
+def fold_source_changes(connection: Connection, max_rows: int) -> int:
+    """Queue what triggers on attached tables noted, oldest first; return how much that was."""
+    rows = connection.execute(_SQL["fold"], {"max_rows": max_rows})
+    return sum(documents for _, documents in rows)
+
+
+def unfinished_backfills(connection: Connection) -> list[int]:
+    """Return the generations whose source is not queued whole yet."""
+    return [row[0] for row in connection.execute(_SQL["backfills"])]
+
+
+def step_backfill(
+    connection: Connection, generation_id: int, batch_rows: int, queue_limit: int
+) -> int:
+    """Queue the next rows of a source, as long as fewer than the limit wait; return how many."""
+    values = {
+        "generation_id": generation_id,
+        "batch_rows": batch_rows,
+        "queue_limit": queue_limit,
+    }
+    row = connection.execute(_SQL["step_backfill"], values).fetchone()
+    return int(row[0]) if row else 0
 
 
 def sweep_orphans(connection: Connection) -> int:

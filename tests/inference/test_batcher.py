@@ -1,14 +1,21 @@
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from service.model_cards import DEFAULT_ENCODER
 from service.settings import Settings
-from workers.inference.backend import Backend, DeadlineExceededError, TokenSequence, open_backend
+from workers.inference.backend import (
+    Backend,
+    DeadlineExceededError,
+    ModelBusyError,
+    TokenSequence,
+    open_backend,
+)
 from workers.inference.batcher import Batcher, Rows, _Request
 from workers.inference.model_files import locate
 
@@ -103,3 +110,29 @@ def test_a_closed_batcher_takes_nothing_more(backend: Backend) -> None:
     batcher.close()
     with pytest.raises(RuntimeError, match="closed"):
         batcher.submit([sequence(8)])
+
+
+class BusyBackend:
+    """A remote model that has had enough."""
+
+    name = "busy"
+    run_tokens = 1024
+    run_sequences = 64
+    runs = 0
+
+    def run(self, sequences: Sequence[TokenSequence]) -> NDArray[np.float32]:
+        del sequences
+        self.runs += 1
+        raise ModelBusyError(seconds=5)
+
+
+def test_a_busy_model_is_not_asked_again_for_each_sequence() -> None:
+    backend = BusyBackend()
+    batcher = Batcher(backend)
+    try:
+        with pytest.raises(ModelBusyError) as raised:
+            batcher.submit([sequence(8)] * 3).result()
+        assert raised.value.seconds == 5
+        assert backend.runs == 1
+    finally:
+        batcher.close()

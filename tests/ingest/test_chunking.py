@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from service.errors import InvalidInputError
+from service.ingest.document_structure import Outline
 from workers.chunking import Chunk, Chunker, embedded_text
 
 PROSE = (
@@ -121,6 +122,31 @@ def test_no_chunk_exceeds_the_budget_and_no_character_is_lost(
     (chunks,) = subject.split_batch([(title, text)])
     assert_sound(chunks, text, tokenizer, prompt, max_tokens)
     assert subject.split_batch([("other", PROSE), (title, text)])[1] == chunks
+
+
+class CarefulChunker(Chunker):
+    """Looks where the tokens of every document are, of short ones too."""
+
+    def _may_be_whole(self, text: str, structure: Outline) -> bool:
+        del text, structure
+        return False
+
+
+@functools.cache
+def careful_chunker(max_tokens: int) -> Chunker:
+    return CarefulChunker(wordpiece(), max_tokens=max_tokens, overlap_tokens=8)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    documents=st.lists(st.tuples(TITLES, TEXTS), max_size=6),
+    max_tokens=st.sampled_from([32, 64, 256]),
+)
+def test_what_may_be_one_chunk_is_cut_as_if_it_might_not(
+    documents: list[tuple[str, str]], max_tokens: int
+) -> None:
+    careful = careful_chunker(max_tokens).split_batch(documents)
+    assert chunker(max_tokens=max_tokens).split_batch(documents) == careful
 
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)

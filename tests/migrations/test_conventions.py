@@ -14,12 +14,21 @@ FUNCTION_FILES = sorted((MIGRATIONS / "functions").glob("*.sql"))
 REVISION_FILES = sorted((MIGRATIONS / "versions").glob("*.py"))
 
 #: A new version stands behind the same public name.
-PUBLIC = {"facet_counts", "search_candidates", "suggest"}
+PUBLIC = {
+    "attach", "detach", "facet_counts", "pause", "resume", "retry", "search_candidates", "suggest",
+    "verify",
+}  # fmt: skip
 #: Functions without a pinned search_path, each with the reason.
 UNPINNED = {
     "search_candidates": "calls one function by its full name; a setting would cost every search",
     "facet_counts": "calls one function by its full name",
     "suggest": "calls one function by its full name",
+    "retry": "calls one function by its full name",
+    "verify": "calls one function by its full name",
+    "attach": "names are looked up as the caller's search_path says",
+    "detach": "calls one function by its full name",
+    "pause": "calls one function by its full name",
+    "resume": "calls one function by its full name",
     "milliseconds_v1": "inlined where it is called, which a setting would prevent",
     "lexemes_v1": "inlined where it is called, for every chunk that is written",
     "textsearch_word_v1": "called for every lexeme of a chunk that is written",
@@ -29,11 +38,22 @@ UNPINNED = {
     "boost_v1": "inlined, for every candidate",
     "filter_number_v1": "inlined, for every candidate",
 }
+#: What runs with the rights of the schema's owner.
+DEFINERS = {
+    "document_to_outbox_v1",
+    "source_register_v1",
+    "detach_v1",
+    "pause_v1",
+    "resume_v1",
+    "retry_v1",
+    "verify_v1",
+}
 OBJECTS = {
     "chunk", "collection", "document", "filter", "generation", "outbox", "query", "search",
     "snippet", "statistics", "milliseconds", "min", "facet", "language", "lexemes", "lexical",
     "textsearch", "score", "fuse", "autocut", "recency", "boost", "parameter", "diversify",
-    "edit", "lexeme", "suggest",
+    "edit", "lexeme", "suggest", "retry", "verify", "source", "backfill", "attach", "detach",
+    "pause", "resume",
 }  # fmt: skip
 
 
@@ -108,7 +128,10 @@ def test_no_function_sets_what_takes_a_superuser_to_restore(connection: Connecti
         "SELECT DISTINCT split_part(setting, '=', 1) FROM pg_proc, unnest(proconfig) AS setting "
         "WHERE pronamespace = 'rankgres'::regnamespace"
     ).fetchall()
-    assert {name for (name,) in settings} == {"search_path", "plan_cache_mode"}
+    assert {name for (name,) in settings} == {
+        "search_path", "plan_cache_mode", "row_security", "lock_timeout", "TimeZone", "DateStyle",
+        "IntervalStyle", "extra_float_digits", "bytea_output",
+    }  # fmt: skip
 
 
 def test_what_runs_with_our_rights_sees_the_systems_schema_alone(connection: Connection) -> None:
@@ -116,7 +139,8 @@ def test_what_runs_with_our_rights_sees_the_systems_schema_alone(connection: Con
         "SELECT proname, proconfig FROM pg_proc "
         "WHERE pronamespace = 'rankgres'::regnamespace AND prosecdef"
     ).fetchall()
-    assert definers == [("document_to_outbox_v1", ["search_path=pg_catalog, pg_temp"])]
+    assert {name for name, _ in definers} == DEFINERS
+    assert all(settings == ["search_path=pg_catalog, pg_temp"] for _, settings in definers)
 
 
 def test_every_check_constraint_has_a_mend(connection: Connection) -> None:

@@ -204,7 +204,7 @@ def test_a_cursor_is_good_for_its_own_collection_alone(connection: Connection) -
 def test_the_list_of_a_dropped_collection_is_not_read(connection: Connection) -> None:
     generation = fill(connection)
     cursor = save_snapshot(connection, generation, REQUEST, everything(connection), shown=10)
-    connection.execute("SELECT rankgres.collection_drop_v1('papers')")
+    connection.execute("SELECT rankgres.collection_drop_v2('papers')")
     fill(connection)
     assert cursor is not None
     with pytest.raises(CursorExpiredError):

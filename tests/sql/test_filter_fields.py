@@ -103,5 +103,5 @@ def test_two_writers_that_meet_a_field_at_the_same_time_do_not_wait(server: Data
 
 def test_fields_go_with_their_generation(connection: Connection) -> None:
     note(connection, make_collection(connection), {"lang": "en"})
-    connection.execute("SELECT rankgres.collection_drop_v1('papers')")
+    connection.execute("SELECT rankgres.collection_drop_v2('papers')")
     assert value(connection, "SELECT count(*) FROM rankgres.filter_field") == 0

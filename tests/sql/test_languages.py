@@ -210,5 +210,5 @@ def test_what_was_noted_goes_with_the_collection(connection: Connection) -> None
     generation = make_collection(connection, text_search_config="auto")
     write(connection, generation, ("a", "houses", "en"))
     assert value(connection, "SELECT count(*) FROM rankgres.generation_language") == 1
-    connection.execute("SELECT rankgres.collection_drop_v1('papers')")
+    connection.execute("SELECT rankgres.collection_drop_v2('papers')")
     assert value(connection, "SELECT count(*) FROM rankgres.generation_language") == 0

@@ -54,7 +54,12 @@ def test_every_function_on_the_page_exists(connection: Connection) -> None:
 
 @pytest.mark.parametrize(
     ("name", "heading"),
-    [("search_candidates", "Searching"), ("suggest", "Completing"), ("facet_counts", "Counting")],
+    [
+        ("search_candidates", "Searching"),
+        ("suggest", "Completing"),
+        ("facet_counts", "Counting"),
+        ("attach", "Attaching"),
+    ],
 )
 def test_parameters_and_defaults_of_a_public_function_are_on_the_page(
     connection: Connection, name: str, heading: str
@@ -95,6 +100,37 @@ def test_search_suggestions_and_counts_run_as_written(connection: Connection) ->
         ("kind", "class", 1, True),
         ("kind", "function", 1, True),
     ]
+
+
+def test_attaching_and_verifying_run_as_written(connection: Connection) -> None:
+    connection.execute(
+        "CREATE TABLE public.articles (id integer PRIMARY KEY, title text, summary text, "
+        "body text, tenant_id integer, published_at timestamptz, tags text [])"
+    )
+    connection.execute("INSERT INTO public.articles VALUES (17, 'Tides'), (42, 'Moons')")
+    [attach] = statements("SELECT rankgres.attach")
+    connection.execute(attach.encode())
+    [verify] = statements("SELECT kind, documents")
+    assert connection.execute(verify.encode()).fetchall() == [("pending", 2, ["17", "42"])]
+    connection.execute(
+        "INSERT INTO rankgres.outbox (generation_id, document_id, last_error, dead_at) "
+        "SELECT id, '17', 'broken', now() FROM rankgres.generation"
+    )
+    [dead] = statements("SELECT document_id, attempts")
+    assert [row[0] for row in connection.execute(dead.encode())] == ["17"]
+    for call in re.findall(r"`(rankgres\.retry\('[^`]*\))`", PAGE):
+        connection.execute(f"SELECT {call}".encode())
+    [status] = statements("SELECT collection, source")
+    [row] = connection.execute(status.encode()).fetchall()
+    assert row[:4] == ("articles", "public.articles", 1, 0)
+
+
+def test_every_column_of_the_status_is_on_the_page(connection: Connection) -> None:
+    section = PAGE.split("### Verifying\n")[1].split("\n### ")[0]
+    columns = connection.execute("SELECT * FROM rankgres.collection_status").description
+    assert columns is not None
+    told = set(re.findall(r"`(\w+)`", section))
+    assert [column.name for column in columns if column.name not in told] == []
 
 
 def test_the_join_runs_as_written(connection: Connection) -> None:

@@ -48,8 +48,8 @@ def test_a_passage_is_marked_in_the_language_it_is_in(connection: Connection) ->
     generation = make_collection(connection, text_search_config="auto")
     value(
         connection,
-        "SELECT count(*) FROM (SELECT rankgres.chunk_replace_v2("
-        "%s, '{a,b}', '{a,b}', '{0,0}', '{1,1}', '{0,0}', '{1,1}', '{\"\",\"\"}', '{x,x}', "
+        "SELECT count(*) FROM (SELECT rankgres.chunk_replace_v3("
+        "%s, '{a,b}', '{}', '{a,b}', '{0,0}', '{1,1}', '{0,0}', '{1,1}', '{\"\",\"\"}', '{x,x}', "
         '\'{"{}","{}"}\', \'{"[1,0,0,0]","[1,0,0,0]"}\', \'{english,german}\')) AS written',
         [generation],
     )

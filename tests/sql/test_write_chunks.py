@@ -161,6 +161,6 @@ def test_releasing_skips_what_an_application_is_changing(pool: Pool, generation:
 def test_chunks_of_a_dropped_collection_are_refused(pool: Pool, generation: int) -> None:
     lease = claimed(pool, generation)
     with transaction(pool) as connection:
-        connection.execute("SELECT rankgres.collection_drop_v1('papers')")
+        connection.execute("SELECT rankgres.collection_drop_v2('papers')")
     with pytest.raises(NotFoundError, match="does not exist"), transaction(pool) as connection:
         write_chunks(connection, lease, [chunk("a", "word")])

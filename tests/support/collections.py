@@ -1,5 +1,6 @@
 """Small collections made by hand: chunks without a model, searches as an SQL user writes them."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -99,7 +100,7 @@ def chunk(
         end=len(text),
         heading=heading,
         text=text,
-        filters=dict(filters or {}),
+        filters=json.dumps(dict(filters or {})),
         embedding=np.asarray(embedding, dtype=np.float32),
     )
 
@@ -113,7 +114,7 @@ def replace_chunks(
     """Replace the chunks of the documents that these chunks, or ``also``, name."""
     chunks = list(chunks)
     ids = {piece.document_id for piece in chunks} | set(also)
-    _replace_chunks(connection, Lease(uuid4(), generation_id, dict.fromkeys(ids, 0)), chunks)
+    _replace_chunks(connection, Lease(uuid4(), generation_id, dict.fromkeys(ids, 0)), chunks, {})
 
 
 def put_documents(

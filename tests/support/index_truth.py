@@ -56,7 +56,7 @@ class IndexTruth:
         ).fetchall()
         # Lists, not sets: a duplicate is a difference.
         assert sorted(stored, key=_key) == sorted(expected, key=_key)
-        _assert_statistics_are_true(connection, generation)
+        assert_statistics_are_true(connection, generation)
         return len(documents)
 
 
@@ -74,7 +74,7 @@ def _generation(connection: Connection, collection: str) -> int:
     return int(row[0])
 
 
-def _assert_statistics_are_true(connection: Connection, generation: int) -> None:
+def assert_statistics_are_true(connection: Connection, generation: int) -> None:
     """Compare BM25's counts, base and changes together, with counts of the chunks themselves."""
     totals = connection.execute(
         "SELECT coalesce(sum(chunk_count), 0), coalesce(sum(document_count), 0), "

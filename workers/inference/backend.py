@@ -32,6 +32,18 @@ class DeadlineExceededError(RankgresError):
     slug: ClassVar[str] = "deadline-exceeded"
 
 
+class ModelBusyError(RankgresError):
+    """The model wants to be asked again later, as a remote one does that answers 429."""
+
+    status: ClassVar[int] = 503
+    slug: ClassVar[str] = "model-busy"
+
+    def __init__(self, seconds: float) -> None:
+        #: When to ask again, from now.
+        self.seconds = seconds
+        super().__init__(f"the model is busy; asked again in {seconds:.0f} s")
+
+
 @dataclass(frozen=True, slots=True)
 class TokenSequence:
     """One input of a model: token ids and segment ids, of equal length.

@@ -10,7 +10,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.inference.backend import Backend, DeadlineExceededError, TokenSequence
+from workers.inference.backend import (
+    Backend,
+    DeadlineExceededError,
+    ModelBusyError,
+    TokenSequence,
+)
 
 Rows = NDArray[np.float32]
 
@@ -127,6 +132,10 @@ class Batcher:
     def _run(self, places: list[_Place]) -> None:
         try:
             rows = self._backend.run([request.sequences[index] for request, index in places])
+        except ModelBusyError as error:  # no sequence's fault: asking for each alone makes it worse
+            for place in places:
+                place[0].fail(error)
+            return
         except Exception as error:  # noqa: BLE001  whatever a model raises belongs to its callers
             if len(places) == 1:
                 places[0][0].fail(error)
