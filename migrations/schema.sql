@@ -5349,6 +5349,33 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION rankgres.source_changes_unknown_v1(compared_collection bigint) RETURNS bigint[]
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+DECLARE
+    unknown_changes constant bigint [] := ARRAY(
+        SELECT id FROM rankgres.source_change
+        WHERE collection_id = compared_collection AND document_ids IS NULL
+    );
+BEGIN
+    WITH held AS (
+        SELECT outbox.generation_id, outbox.document_id
+        FROM rankgres.outbox
+        JOIN rankgres.generation ON generation.id = outbox.generation_id
+        WHERE generation.collection_id = compared_collection AND outbox.lease IS NOT NULL
+        -- Everybody in the same order. It waits for workers that finish: what they write is then there
+        -- to be compared.
+        ORDER BY outbox.generation_id, outbox.document_id
+        FOR UPDATE OF outbox
+    )
+    UPDATE rankgres.outbox SET version = nextval('rankgres.outbox_version')
+    FROM held
+    WHERE outbox.generation_id = held.generation_id AND outbox.document_id = held.document_id;
+    RETURN unknown_changes;
+END
+$$;
+
 CREATE FUNCTION rankgres.source_column_names_v1(source_relation oid) RETURNS text
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
@@ -5487,7 +5514,7 @@ CREATE FUNCTION rankgres.source_columns_v1(source_relation oid, column_names tex
     ORDER BY place
 $_$;
 
-CREATE FUNCTION rankgres.source_compare_v1(compared_collection bigint) RETURNS bigint
+CREATE FUNCTION rankgres.source_compare_v1(compared_collection bigint, unknown_changes bigint[]) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     SET row_security TO 'off'
@@ -5498,7 +5525,6 @@ CREATE FUNCTION rankgres.source_compare_v1(compared_collection bigint) RETURNS b
     SET bytea_output TO 'hex'
     AS $$
 DECLARE
-    unknown_changes bigint [];
     queued bigint := 0;
     failure text;
 BEGIN
@@ -5514,11 +5540,6 @@ BEGIN
     THEN
         RETURN 0;
     END IF;
-    -- Committed before the comparison begins, which therefore sees what they tell of.
-    unknown_changes := ARRAY(
-        SELECT id FROM rankgres.source_change
-        WHERE collection_id = compared_collection AND document_ids IS NULL
-    );
     BEGIN
         PERFORM rankgres.source_store_v1(compared_collection);
         BEGIN
@@ -6003,7 +6024,10 @@ DECLARE
     new_collection bigint;
     new_generation bigint;
     by_triggers boolean;
+    -- More are estimated.
+    countable_rows constant integer := 100000;
     estimate json;
+    estimated_rows bigint;
 BEGIN
     PERFORM rankgres.source_require_rights_v1(source_relation);
     SELECT * INTO relation FROM pg_class WHERE oid = source_relation;
@@ -6127,10 +6151,14 @@ BEGIN
         PERFORM rankgres.source_triggers_v1(new_collection);
         EXECUTE 'EXPLAIN (FORMAT JSON) SELECT FROM ' || rankgres.source_name_v1(source_relation)
         INTO estimate;
+        estimated_rows := (estimate -> 0 -> 'Plan' ->> 'Plan Rows')::bigint;
+        -- Of a small table that was never analysed the planner may be off by a factor of ten.
+        IF estimated_rows <= countable_rows THEN
+            EXECUTE 'SELECT count(*) FROM ' || rankgres.source_name_v1(source_relation)
+            INTO estimated_rows;
+        END IF;
         INSERT INTO rankgres.backfill (generation_id, estimated_rows, rows_per_second)
-        VALUES (
-            new_generation, (estimate -> 0 -> 'Plan' ->> 'Plan Rows')::bigint, backfill_rows_per_second
-        );
+        VALUES (new_generation, estimated_rows, backfill_rows_per_second);
     ELSE
         INSERT INTO rankgres.source_change (collection_id, reason) VALUES (new_collection, 'attached');
     END IF;

@@ -1,12 +1,15 @@
 -- Compares an attached relation with what is indexed of it, in one snapshot, and queues every document
--- that differs and is not queued yet; returns how many. Changes that were not known (see
--- source_change) are found by that. What keeps it from comparing stands in source.compare_error;
--- nothing is lost then, and indexed documents stay.
+-- that differs and is not queued yet; returns how many. unknown_changes are found by that: they come
+-- from source_changes_unknown, in a transaction that was committed before. What keeps it from comparing
+-- stands in source.compare_error; nothing is lost then, and indexed documents stay.
 --
 -- A backfill goes first: what it has not reached differs as a matter of course. A comparison that runs
 -- already is left to itself. At the end tables that became partitions since get their triggers: see
 -- source_follow.
-CREATE FUNCTION rankgres.source_compare_v1(compared_collection bigint) RETURNS bigint
+CREATE FUNCTION rankgres.source_compare_v1(
+    compared_collection bigint,
+    unknown_changes bigint []
+) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
 SET row_security = off
@@ -17,7 +20,6 @@ SET extra_float_digits = 1
 SET bytea_output = 'hex'
 AS $function$
 DECLARE
-    unknown_changes bigint [];
     queued bigint := 0;
     failure text;
 BEGIN
@@ -33,11 +35,6 @@ BEGIN
     THEN
         RETURN 0;
     END IF;
-    -- Committed before the comparison begins, which therefore sees what they tell of.
-    unknown_changes := ARRAY(
-        SELECT id FROM rankgres.source_change
-        WHERE collection_id = compared_collection AND document_ids IS NULL
-    );
     BEGIN
         PERFORM rankgres.source_store_v1(compared_collection);
         BEGIN

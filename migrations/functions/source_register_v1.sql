@@ -41,7 +41,10 @@ DECLARE
     new_collection bigint;
     new_generation bigint;
     by_triggers boolean;
+    -- More are estimated.
+    countable_rows constant integer := 100000;
     estimate json;
+    estimated_rows bigint;
 BEGIN
     PERFORM rankgres.source_require_rights_v1(source_relation);
     SELECT * INTO relation FROM pg_class WHERE oid = source_relation;
@@ -165,10 +168,14 @@ BEGIN
         PERFORM rankgres.source_triggers_v1(new_collection);
         EXECUTE 'EXPLAIN (FORMAT JSON) SELECT FROM ' || rankgres.source_name_v1(source_relation)
         INTO estimate;
+        estimated_rows := (estimate -> 0 -> 'Plan' ->> 'Plan Rows')::bigint;
+        -- Of a small table that was never analysed the planner may be off by a factor of ten.
+        IF estimated_rows <= countable_rows THEN
+            EXECUTE 'SELECT count(*) FROM ' || rankgres.source_name_v1(source_relation)
+            INTO estimated_rows;
+        END IF;
         INSERT INTO rankgres.backfill (generation_id, estimated_rows, rows_per_second)
-        VALUES (
-            new_generation, (estimate -> 0 -> 'Plan' ->> 'Plan Rows')::bigint, backfill_rows_per_second
-        );
+        VALUES (new_generation, estimated_rows, backfill_rows_per_second);
     ELSE
         INSERT INTO rankgres.source_change (collection_id, reason) VALUES (new_collection, 'attached');
     END IF;

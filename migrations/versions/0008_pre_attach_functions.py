@@ -41,6 +41,7 @@ FUNCTIONS: tuple[str, ...] = (
     "backfill_step_v1",
     "source_follow_v1",
     "source_queue_difference_v1",
+    "source_changes_unknown_v1",
     "source_compare_v1",
     "source_register_v1",
     "attach_v1",

@@ -22,11 +22,15 @@ def compare_due_sources(connection: Connection) -> int:
     """
     queued = 0
     for collection_id, collection in connection.execute(_SQL["due"]).fetchall():
-        row = connection.execute(_SQL["compare"], {"collection_id": collection_id}).fetchone()
+        values = {"collection_id": collection_id}
+        unknown = connection.execute(_SQL["unknown"], values).fetchone()
+        assert unknown is not None
+        values["unknown_changes"] = unknown[0]
+        row = connection.execute(_SQL["compare"], values).fetchone()
         if row and row[0]:
             log.info("comparing the source of %s queued %s documents", collection, row[0])
             queued += row[0]
-        error = connection.execute(_SQL["error"], {"collection_id": collection_id}).fetchone()
+        error = connection.execute(_SQL["error"], values).fetchone()
         if error and error[0]:
             log.warning("the source of %s cannot be compared: %s", collection, error[0])
     return queued

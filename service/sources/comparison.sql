@@ -27,9 +27,13 @@ WHERE (
     )
 ORDER BY source.compared_at NULLS FIRST
 
+-- name: unknown
+-- What only comparing finds; workers read again what they hold.
+SELECT rankgres.source_changes_unknown_v1(%(collection_id)s)
+
 -- name: compare
 -- Queues what differs, unless another process is at it.
-SELECT rankgres.source_compare_v1(%(collection_id)s)
+SELECT rankgres.source_compare_v1(%(collection_id)s, %(unknown_changes)s)
 
 -- name: error
 -- What kept the last comparison from its end, or a key that is too long to be indexed.

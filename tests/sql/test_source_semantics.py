@@ -167,7 +167,8 @@ class SourceMachine(RuleBasedStateMachine):
         different = self._different() - self.queued
         count = value(
             self.connection,
-            "SELECT rankgres.source_compare_v1(id) FROM rankgres.collection WHERE name = %s",
+            "SELECT rankgres.source_compare_v1(id, rankgres.source_changes_unknown_v1(id)) "
+            "FROM rankgres.collection WHERE name = %s",
             [COLLECTION],
         )
         found = self._outbox() - self.queued

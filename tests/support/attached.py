@@ -111,7 +111,8 @@ def backfill(connection: Connection, name: str = "articles", rows: int = 1000) -
 def compare(connection: Connection, name: str = "articles") -> int:
     """Compare a source with its index; return how many documents were queued."""
     statement = (
-        "SELECT rankgres.source_compare_v1(id) FROM rankgres.collection WHERE collection.name = %s"
+        "SELECT rankgres.source_compare_v1(id, rankgres.source_changes_unknown_v1(id)) "
+        "FROM rankgres.collection WHERE collection.name = %s"
     )
     return int(value(connection, statement, [name]))
 
