@@ -26,6 +26,9 @@ from workers.inference.tokens import load_tokenizer
 _SLACK_SECONDS = 0.5
 #: So long may a change take to be indexed where nothing is broken.
 _ON_ITS_WAY_SECONDS = 4.0
+#: And so long until a comparison has found what no trigger can tell: it is tried again after 5 s
+#: where Postgres went away.
+_COMPARED_SECONDS = 20.0
 #: Of a component, half precision keeps this much.
 _ROUNDING = 1e-3
 
@@ -138,7 +141,8 @@ def _changes(by_letter: dict[str, Writer], stamps: frozenset[str], until: float)
     """Return how many statements changed the row of a text, from the one that wrote it on.
 
     One before that counts as well where it may still have been on its way: then the text was read
-    because of the older change, and once more when the news of its own came.
+    because of the older change, and once more when the news of its own came. What emptied the table
+    is found by a comparison, for which workers read anew what they hold.
     """
     count, on_its_way = 0, False
     for letter in {stamp[0] for stamp in stamps}:
@@ -146,11 +150,11 @@ def _changes(by_letter: dict[str, Writer], stamps: frozenset[str], until: float)
         own = [stamp for stamp in stamps if stamp[0] == letter]
         made = max(map(writer.stamps.made, own))
         for change in writer.changes:
-            statements = change.everything + max(
-                change.lineages[writer.stamps.lineage(stamp)] for stamp in own
-            )
-            if change.ended >= made and change.began <= until:
-                count += statements
-            elif statements and made - _ON_ITS_WAY_SECONDS < change.ended < made:
+            touched = max(change.lineages[writer.stamps.lineage(stamp)] for stamp in own)
+            if change.began <= until and change.ended >= made - _COMPARED_SECONDS:
+                count += change.everything
+            if change.began <= until and change.ended >= made:
+                count += touched
+            elif touched and made - _ON_ITS_WAY_SECONDS < change.ended < made:
                 on_its_way = True
     return count + on_its_way
