@@ -4608,6 +4608,7 @@ DECLARE
     visited_us constant double precision := 7;
     scanned_us constant double precision := 2;
     fetched_us constant double precision := 5;
+    restricted_risk constant double precision := 2;
     -- Distances are about half of it all.
     slower double precision := (1 + generation.embedding_dimension / 384.0) / 2 / 1000;
     restricted boolean := filter IS NOT NULL OR condition IS NOT NULL;
@@ -4677,7 +4678,11 @@ BEGIN
     END IF;
     returned_ms := slower * returned_us;
     hnsw_ms := returned_ms * greatest(ef_search, index_chunks / share);
-    plan := CASE WHEN generation.hnsw_state = 'ready' AND hnsw_ms < exact_ms THEN 'hnsw' ELSE 'exact' END;
+    plan := CASE
+        WHEN generation.hnsw_state = 'ready'
+            AND CASE WHEN restricted THEN restricted_risk ELSE 1 END * hnsw_ms < exact_ms THEN 'hnsw'
+        ELSE 'exact'
+    END;
     scan_tuples := least(
         greatest(2 * hnsw_ms, exact_ms) / (slower * visited_us), 2147483647
     );

@@ -7,6 +7,9 @@
 -- query it may cost as much again as exact search, which then takes over, and never visits all.
 -- served says whether an index serves filter or condition; NULL where it was cheaper not to look.
 -- returned_ms is what one result of the index is expected to take.
+--
+-- Under a filter or condition the walk must promise to be twice as fast: what satisfies may all lie
+-- far from the query, and what a walk then meets first need not be the nearest of it.
 CREATE FUNCTION rankgres.search_vector_plan_v1(
     generation rankgres.generation,
     chunk_total bigint,
@@ -43,6 +46,7 @@ DECLARE
     visited_us constant double precision := 7;
     scanned_us constant double precision := 2;
     fetched_us constant double precision := 5;
+    restricted_risk constant double precision := 2;
     -- Distances are about half of it all.
     slower double precision := (1 + generation.embedding_dimension / 384.0) / 2 / 1000;
     restricted boolean := filter IS NOT NULL OR condition IS NOT NULL;
@@ -112,7 +116,11 @@ BEGIN
     END IF;
     returned_ms := slower * returned_us;
     hnsw_ms := returned_ms * greatest(ef_search, index_chunks / share);
-    plan := CASE WHEN generation.hnsw_state = 'ready' AND hnsw_ms < exact_ms THEN 'hnsw' ELSE 'exact' END;
+    plan := CASE
+        WHEN generation.hnsw_state = 'ready'
+            AND CASE WHEN restricted THEN restricted_risk ELSE 1 END * hnsw_ms < exact_ms THEN 'hnsw'
+        ELSE 'exact'
+    END;
     scan_tuples := least(
         greatest(2 * hnsw_ms, exact_ms) / (slower * visited_us), 2147483647
     );
