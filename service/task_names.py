@@ -24,9 +24,12 @@ SAMPLE_DOCUMENTS: Final = "rankgres.sample_documents"
 ALIVE_PREFIX: Final = "rankgres:alive:"
 #: ``{PULSE_PREFIX}{queue}:{worker id}`` holds what each of them says of itself, as JSON.
 PULSE_PREFIX: Final = "rankgres:pulse:"
+#: ``{PULSES_PREFIX}{queue}`` is the set of their keys, so that nobody has to look through all keys
+#: to find them; some may have ended since.
+PULSES_PREFIX: Final = "rankgres:pulses:"
 #: Seconds after which a silent worker counts as gone; it pulses three times as often.
 PULSE_SECONDS: Final = 3
-#: ``{QUERY_CACHE_PREFIX}{hash of model and query}`` holds an embedding as float32 bytes.
+#: ``{QUERY_CACHE_PREFIX}{place}`` holds the sealed embedding of a query, as float32 bytes.
 QUERY_CACHE_PREFIX: Final = "rankgres:query:"
 #: ``{RESULT_PREFIX}{task id}`` is where Celery keeps and publishes a result; the name is Celery's.
 RESULT_PREFIX: Final = "celery-task-meta-"

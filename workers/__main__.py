@@ -1,25 +1,33 @@
 """Run one worker process: ``python -m workers embed|encode|rerank|relay``."""
 
 import logging
+import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 
-from celery.signals import worker_shutting_down
+from celery.signals import task_failure, worker_shutting_down
 
 from service.local.endpoints import database_url, redis_url
 from service.logs import set_up_logs
 from service.settings import Settings, get_settings
 from service.task_names import EMBED_QUEUE, ENCODE_QUEUE, QUEUES, RERANK_QUEUE
 from workers.celery_app import make_app
-from workers.pulse import Heart, PulseThread
+from workers.inference.load import Load
+from workers.pulse import BROKEN, Heart, PulseThread
 
 log = logging.getLogger("workers")
 
 #: Threads of a worker. Embedding: two for bulk work, one chunks and writes while the other's batch
 #: is in the model; the third is free for changes that somebody waits for, see workers.bulk_turns.
-#: Callers: as many as may wait at once; they share the model through its batcher.
-_THREADS = {EMBED_QUEUE: 3, ENCODE_QUEUE: 16, RERANK_QUEUE: 16}
+#: Callers: as many as may wait at once; they share the model through its batcher, which refuses
+#: whoever comes too late, and whom no thread takes cannot be refused.
+_THREADS = {EMBED_QUEUE: 3, ENCODE_QUEUE: 64, RERANK_QUEUE: 64}
+
+#: How long a thread of Python keeps the others waiting that want to run. The model's threads need
+#: it for an instant, often; with Python's own 5 ms they stand idle while messages are read.
+_SWITCH_SECONDS = 0.0005
 
 
 def main() -> None:
@@ -34,10 +42,16 @@ def main() -> None:
 
 
 def _run_worker(queue: str, settings: Settings) -> None:
-    model, backend = _load_model(queue, settings)
+    from workers import loaded_models
+
+    # Batches of many shapes leave CUDA's allocator with pieces that it cannot join otherwise.
+    os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    model, backend, look = _load_model(queue, settings)
     app = make_app(redis_url(settings), queue)
-    app.heart = Heart(redis_url(settings), queue, model, backend)
+    app.heart = Heart(redis_url(settings), queue, model, backend, look, warn=loaded_models.warnings)
     worker_shutting_down.connect(lambda **_: app.heart.stop(), weak=False)
+    task_failure.connect(_end_without_memory, weak=False)
     app.Worker(
         pool="threads",
         concurrency=_THREADS[queue],
@@ -53,15 +67,28 @@ def _run_worker(queue: str, settings: Settings) -> None:
     ).start()
 
 
-def _load_model(queue: str, settings: Settings) -> tuple[str, str]:
-    """Load the model before any work is taken, and return its name and backend."""
+def _end_without_memory(exception: BaseException, **_: object) -> None:
+    """End the process where a task found no memory: the next would find none either."""
+    if isinstance(exception, MemoryError):
+        log.critical("no memory is left; ending", exc_info=exception)
+        os._exit(BROKEN)
+
+
+def _load_model(queue: str, settings: Settings) -> tuple[str, str, Callable[[], Load]]:
+    """Load the models before any work is taken; return name and backend, and how to look at them.
+
+    Where a second reranker is set, what is told is of the first, and of both what waits.
+    """
     from workers import loaded_models
 
-    if queue == RERANK_QUEUE:
-        reranker = loaded_models.reranker(settings.reranker_model)
-        return reranker.card.name, reranker.backend_name
-    encoder = loaded_models.encoder(settings.embedding_model)
-    return encoder.card.name, encoder.backend_name
+    if queue != RERANK_QUEUE:
+        encoder = loaded_models.encoder(settings.embedding_model)
+        return encoder.card.name, encoder.backend_name, encoder.load
+    first = loaded_models.reranker(settings.reranker_model)
+    if settings.rerank_second_model is None:
+        return first.card.name, first.backend_name, first.load
+    second = loaded_models.reranker(settings.rerank_second_model)
+    return first.card.name, first.backend_name, lambda: first.load().beside(second.load())
 
 
 def _run_relay(settings: Settings) -> None:

@@ -9,7 +9,7 @@ from celery import shared_task
 
 from service.task_names import COMPARE_SENTENCES
 from workers.deadline import to_monotonic
-from workers.inference.backend import DeadlineExceededError
+from workers.inference.backend import DeadlineExceededError, ModelBusyError
 from workers.loaded_models import encoder
 
 
@@ -35,7 +35,7 @@ def compare_sentences(
             break
         try:
             embeddings = encoder(model).encode(sentences, "document", deadline=end).embeddings
-        except DeadlineExceededError:
+        except (DeadlineExceededError, ModelBusyError):
             break
         similarities[place] = _cosines(embeddings, query).tolist()
         seconds_a_character = (time.monotonic() - began) / max(1, characters)

@@ -23,7 +23,12 @@ from psycopg import errors
 from service.collections.collection import Generation, find_generation
 from service.db.connection import Pool, open_pool, transaction
 from service.db.driver_errors import translated
-from service.errors import DatabaseUnavailableError, RankgresError, SourceUnreadableError
+from service.errors import (
+    DatabaseUnavailableError,
+    ModelUnavailableError,
+    RankgresError,
+    SourceUnreadableError,
+)
 from service.ingest.chunks import EmbeddedChunk, kept_embeddings, write_chunks
 from service.ingest.documents import (
     Document,
@@ -64,7 +69,9 @@ _CHUNKS_AT_ONCE = 128
 _TOKENS_AT_ONCE = 32_768
 #: Changes that somebody waits for go before bulk work that came to the model up to so much earlier.
 _HEAD_START_SECONDS = 2.0
-#: Until documents are tried again whose source cannot be read, or that met a lock of others.
+#: Until documents are tried again whose model cannot be had, whose source cannot be read, or that
+#: met a lock of others.
+_MODEL_PAUSE_SECONDS = 10.0
 _SOURCE_PAUSE_SECONDS = 10.0
 _LOCK_PAUSE_SECONDS = 1.0
 #: Between two tries to write what is embedded to a Postgres that went away.
@@ -198,6 +205,10 @@ class Batch:
         except ModelBusyError as busy:
             _busy_until[self.generation.embedding_model] = time.monotonic() + busy.seconds
             self._give_back(lease, busy.seconds, busy)
+        except ModelUnavailableError as error:
+            # A remote one that is down, or refuses the key: no document's fault, and it may pass.
+            _busy_until[self.generation.embedding_model] = time.monotonic() + _MODEL_PAUSE_SECONDS
+            self._give_back(lease, _MODEL_PAUSE_SECONDS, error)
         except SourceUnreadableError as error:
             self._give_back(lease, _SOURCE_PAUSE_SECONDS, error)
         except _LOCKED as error:
@@ -280,9 +291,23 @@ class Batch:
                 deadline + _HEAD_START_SECONDS if self.bulk else deadline,
             )
             keeper.sign()
+            self._note_truncation(encoding.truncated)
             digests = (piece.digest for piece in part)
             self.vectors.update(zip(digests, encoding.embeddings, strict=True))
         return True
+
+    def _note_truncation(self, truncated: Sequence[bool]) -> None:
+        """Say in the log that texts were cut; 'rankgres ingest' says it of the whole collection."""
+        cut = sum(truncated)
+        if cut > self.settings.truncated_share_limit * len(truncated):
+            log.warning(
+                "%d of %d texts of %s are longer than the %d tokens that %s reads",
+                cut,
+                len(truncated),
+                self.generation.collection,
+                self.encoder.card.max_tokens,
+                self.encoder.card.name,
+            )
 
     def _write(
         self,

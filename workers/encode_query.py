@@ -8,6 +8,7 @@ from celery import shared_task
 
 from service.task_names import ENCODE_QUERY
 from workers.deadline import to_monotonic
+from workers.inference.backend import ModelBusyError
 from workers.loaded_models import encoder
 
 
@@ -15,10 +16,14 @@ from workers.loaded_models import encoder
 def encode_query(model: str, text: str, deadline: float) -> dict[str, Any]:
     """Return the query's embedding, base64 of little-endian float32, and the model's time in ms.
 
-    Past its deadline (seconds since the epoch) nothing is computed: the caller has gone.
+    Past its deadline (seconds since the epoch) nothing is computed: the caller has gone. A model
+    that has too much to do answers ``busy_ms`` alone: when to ask again.
     """
     started = time.perf_counter()
-    encoding = encoder(model).encode([text], "query", deadline=to_monotonic(deadline))
+    try:
+        encoding = encoder(model).encode([text], "query", deadline=to_monotonic(deadline))
+    except ModelBusyError as busy:
+        return {"busy_ms": 1000 * busy.seconds}
     return {
         "embedding": base64.b64encode(encoding.embeddings[0].astype("<f4").tobytes()).decode(),
         "truncated": encoding.truncated[0],

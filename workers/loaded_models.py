@@ -8,6 +8,7 @@ from workers.inference.encoder import Encoder, load_encoder
 from workers.inference.reranker import Reranker, load_reranker
 
 _loading = threading.Lock()
+_warnings: list[str] = []
 
 
 def encoder(name: str) -> Encoder:
@@ -18,14 +19,21 @@ def encoder(name: str) -> Encoder:
 
 
 def reranker(name: str) -> Reranker:
-    """Return the cross-encoder of that name; raises ModelUnavailableError alike."""
+    """Return the reranker of that name; raises ModelUnavailableError alike."""
     with _loading:
         return _reranker(name)
 
 
+def warnings() -> list[str]:
+    """Return where the cards of the bi-encoders loaded so far contradict their own files."""
+    return list(_warnings)
+
+
 @cache
 def _encoder(name: str) -> Encoder:
-    return load_encoder(name, get_settings())
+    loaded = load_encoder(name, get_settings())
+    _warnings.extend(loaded.warnings)
+    return loaded
 
 
 @cache

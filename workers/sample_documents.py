@@ -8,7 +8,7 @@ from celery import shared_task
 from service.task_names import SAMPLE_DOCUMENTS
 from workers.chunking import Chunker, embedded_text
 from workers.deadline import to_monotonic
-from workers.inference.backend import DeadlineExceededError
+from workers.inference.backend import DeadlineExceededError, ModelBusyError
 from workers.loaded_models import encoder
 from workers.plain_text import plain_text
 
@@ -55,7 +55,7 @@ def sample_documents(
         texts = [embedded_text(chunk) for chunk in chunks[embedded : embedded + _CHUNKS_AT_ONCE]]
         try:
             loaded.encode(texts, "document", deadline=to_monotonic(deadline))
-        except DeadlineExceededError:
+        except (DeadlineExceededError, ModelBusyError):
             break
         embedded += len(texts)
         embedding = time.monotonic() - began

@@ -1,6 +1,7 @@
 """Celery's consumer, but quick to find a Redis that came back, and with a truthful pulse."""
 
 import logging
+import os
 import warnings
 from typing import Any
 
@@ -8,7 +9,7 @@ from celery.exceptions import CPendingDeprecationWarning
 from celery.worker.consumer import Consumer
 from celery.worker.state import maybe_shutdown
 
-from workers.pulse import BEAT_SECONDS, Heart
+from workers.pulse import BEAT_SECONDS, BROKEN, Heart
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,19 @@ class SteadyConsumer(Consumer):  # type: ignore[misc]  # Celery has no annotatio
     The heart beats in the loop that takes the messages: a worker that has lost its queue, or hangs,
     has no pulse, and no search waits for it.
     """
+
+    def start(self) -> None:
+        """Take messages until told to stop; an error that ends that ends the process, at once.
+
+        Celery would wait for its threads first, which may wait for what does not come: such an
+        error is a lack of memory. Callers' answers are lost with them, and a supervisor starts
+        another worker in a moment.
+        """
+        try:
+            super().start()
+        except Exception:
+            log.critical("the worker cannot go on; ending", exc_info=True)
+            os._exit(BROKEN)
 
     def ensure_connected(self, conn: Any) -> Any:
         """Return the connection once it stands, however long that takes."""

@@ -7,18 +7,21 @@ from rich.markup import escape
 
 from service.cli import (
     attach,
+    calibrate,
     collections,
     dead,
     demo,
     doctor,
     evaluate,
     ingest,
+    models,
     processes,
     profile,
     recall,
     search,
     stack,
     suggest,
+    train,
     tune,
     verify,
 )
@@ -58,7 +61,10 @@ app.command(rich_help_panel="Trust")(attach.resume)
 app.command(rich_help_panel="Collections")(suggest.suggest)
 app.command("eval", rich_help_panel="Collections")(evaluate.evaluate)
 app.command(rich_help_panel="Collections")(tune.tune)
+app.command(rich_help_panel="Collections")(calibrate.calibrate)
 app.command(rich_help_panel="Collections")(recall.recall)
+app.add_typer(models.app, name="model", rich_help_panel="Models")
+app.add_typer(train.app, name="train", rich_help_panel="Collections")
 app.command(rich_help_panel="Processes, one by one")(processes.migrate)
 app.command(rich_help_panel="Processes, one by one")(processes.serve)
 app.command(rich_help_panel="Processes, one by one")(processes.worker)

@@ -7,12 +7,14 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from service.cli.model_warnings import print_model_warnings
 from service.cli.progress_table import progress_table
 from service.cli.terminal import console
 from service.collections.collection import (
     FOREIGN_LEXICAL_WEIGHT,
     CollectionPlan,
     CollectionStatus,
+    active_generation,
     create_collection,
     drop_collection,
     list_collections,
@@ -23,6 +25,7 @@ from service.db.connection import connect
 from service.errors import InvalidInputError
 from service.local.endpoints import database_url
 from service.model_cards import encoder_card
+from service.settings import get_settings
 
 app = typer.Typer(no_args_is_help=True, help="Create, list, show and drop collections.")
 
@@ -74,8 +77,9 @@ def create(
         typer.Option(help="halfvec halves vector's memory; bit searches signs, then rescores."),
     ] = StorageType.HALFVEC,
     distance: Annotated[
-        Distance, typer.Option(help="Distance between embeddings; cosine suits most models.")
-    ] = Distance.COSINE,
+        Distance | None,
+        typer.Option(help="Distance between embeddings. Unset: the one of the model's card."),
+    ] = None,
     text_search_config: Annotated[
         str,
         typer.Option(
@@ -100,7 +104,7 @@ def create(
         chunk_tokens=chunk_tokens,
         overlap_tokens=overlap_tokens,
         storage_type=storage_type.value,
-        distance=distance.value,
+        distance=None if distance is None else distance.value,
         text_search_config=text_search_config,
         bm25_k1=bm25_k1,
         bm25_b=bm25_b,
@@ -143,6 +147,9 @@ def show(name: Name, *, json: AsJson = False) -> None:
         if status.source or status.paused:
             console.print(progress_table([status]))
         _warn([status])
+        with connect(database_url()) as connection:
+            generation = active_generation(connection, name)
+            print_model_warnings(connection, generation, get_settings())
 
 
 @app.command()

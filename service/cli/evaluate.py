@@ -20,6 +20,8 @@ from service.cli.client import ServiceClient, search_path
 from service.cli.evaluation_tables import (
     comparison_table,
     differences_table,
+    relevance_table,
+    reranking_table,
     runs_table,
     stages_table,
 )
@@ -30,6 +32,7 @@ from service.evaluation.evaluation import (
     Answer,
     EvaluationReport,
     Rankings,
+    Reranked,
     Search,
     evaluate_runs,
 )
@@ -70,7 +73,7 @@ def evaluate(
         int, typer.Option(min=0, help="Queries listed a comparison, those that differ most.")
     ] = 5,
     k: Annotated[
-        int, typer.Option(min=DEPTH, help="Documents asked for; 100 or recall@100 is not true.")
+        int, typer.Option(min=10, help="Documents asked for; below 100, recall@100 is of those.")
     ] = DEPTH,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Ask only the first so many judged queries.")
@@ -179,9 +182,17 @@ def _service_search(
             degraded=[_reason(item) for item in response["degraded"]],
             scores=[result["score"] for result in response["results"]],
             stages=dict(_stage_times(response)),
+            relevances=[result.get("relevance") for result in response["results"]],
+            reranked=_reranked(response),
         )
 
     return search
+
+
+def _reranked(response: Mapping[str, Any]) -> Reranked | None:
+    """Return how much was reranked of what was to be; None where the search asked for none."""
+    summary = response.get("reranked")
+    return Reranked(summary["scored"], summary["of"]) if summary else None
 
 
 def _stage_times(response: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
@@ -261,6 +272,11 @@ def _print(
         console.print(comparison_table(comparisons))
     if any(found.stages for found in report.runs.values()):
         console.print(stages_table(report))
+    if any(found.depth for found in report.runs.values()):
+        console.print(reranking_table(report))
+    for name, found in report.runs.items():
+        if found.reliability:
+            console.print(relevance_table(name, found.reliability))
     for comparison in comparisons.values():
         if comparison.largest(queries_shown):
             console.print(differences_table(comparison, report, queries_shown))

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from rich.markup import escape
 from rich.table import Table
 
+from service.evaluation.calibration import Reliability
 from service.evaluation.comparison import LEADING, Comparison
 from service.evaluation.evaluation import EvaluationReport, Percentiles
 from service.evaluation.metrics import MEASURES
@@ -62,6 +63,35 @@ def stages_table(report: EvaluationReport) -> Table:
         table.add_column(name, justify="right")
     for stage in dict.fromkeys(stage for stages in timed.values() for stage in stages):
         table.add_row(stage, *(_cell(stages.get(stage)) for stages in timed.values()))
+    return table
+
+
+def reranking_table(report: EvaluationReport) -> Table:
+    """Return one row a reranked run: how deep, how often cut short, how true its relevances are."""
+    table = _table("reranking")
+    table.add_column("run")
+    for heading in ("mean depth", "partial", "Brier", "calibration error"):
+        table.add_column(heading, justify="right")
+    for name, run in report.runs.items():
+        if run.depth:
+            true = run.reliability
+            figures = (f"{true.brier:.4f}", f"{true.calibration_error:.4f}") if true else ("", "")
+            table.add_row(name, f"{run.depth.mean:.1f}", f"{run.depth.partial_share:.1%}", *figures)
+    return table
+
+
+def relevance_table(title: str, reliability: Reliability) -> Table:
+    """Return one row a tenth of relevance: how many hits, and how many of them were relevant."""
+    table = _table(f"{title}: relevance, and the share of hits that are relevant")
+    for heading in ("relevance", "hits", "mean", "relevant"):
+        table.add_column(heading, justify="right")
+    for each in reliability.bins:
+        table.add_row(
+            f"{each.least:.1f} to {each.most:.1f}",
+            f"{each.hits:,}",
+            f"{each.mean_relevance:.3f}",
+            f"{each.share_relevant:.3f}",
+        )
     return table
 
 

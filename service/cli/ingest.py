@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from service.cli.indexing_progress import follow_indexing, progress_bar
+from service.cli.model_warnings import print_model_warnings
 from service.cli.terminal import console, error_console
 from service.collections.collection import Generation, active_generation
 from service.db.connection import Connection, connect
@@ -16,6 +17,7 @@ from service.ingest.documents import Document, upsert_documents
 from service.ingest.files import Fields, Record, RecordReader, Reject
 from service.ingest.rejects import RejectFile, default_reject_path
 from service.local.endpoints import database_url
+from service.settings import get_settings
 
 #: Documents of one transaction: large enough for COPY to pay, small enough to repeat.
 _BATCH = 1000
@@ -53,10 +55,12 @@ def ingest(
     Every field that is not id, title or text becomes metadata to filter by. A document that is
     there already is updated, or left alone where nothing changed; so a load that was interrupted
     is simply run again. Bad lines are put aside with their line number and reason, and the rest
-    goes on; the command then ends with 1.
+    goes on; the command then ends with 1. What keeps the embeddings from being as good as they
+    could be, such as chunks longer than the model reads, is a warning at the end.
     """
     reader = RecordReader(files, Fields(id_field, title_field, text_field))
     reject_file = RejectFile(rejects or default_reject_path(collection))
+    settings = get_settings()
     with connect(database_url()) as connection, reject_file:
         generation = active_generation(connection, collection)
         connection.commit()
@@ -64,6 +68,8 @@ def ingest(
     console.print(f"{received:,} documents read, {changed:,} new or changed")
     if wait:
         follow_indexing(database_url(), collection)
+        with connect(database_url()) as connection:
+            print_model_warnings(connection, generation, settings)
     if reject_file.count:
         error_console.print(
             f"[yellow]{reject_file.count:,} bad lines are in {reject_file.path}[/yellow]; "

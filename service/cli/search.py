@@ -143,11 +143,46 @@ def search(
     ] = None,
     candidates: Annotated[
         int | None,
-        typer.Option(min=1, help="Candidates offered to the reranker.", rich_help_panel=_RANKING),
+        typer.Option(min=1, help="Candidates reranked at the most.", rich_help_panel=_RANKING),
+    ] = None,
+    depth: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Candidates to rerank exactly, at least k. [default: what the budget allows]",
+            rich_help_panel=_RANKING,
+        ),
     ] = None,
     budget_ms: Annotated[
         int | None,
         typer.Option(min=1, help="Milliseconds that reranking may take.", rich_help_panel=_RANKING),
+    ] = None,
+    adaptive: Annotated[
+        bool | None,
+        typer.Option(
+            "--adaptive/--no-adaptive",
+            help="Rerank fewer where both stages agree, by the collection's rules, if it has any.",
+            rich_help_panel=_RANKING,
+            show_default=False,
+        ),
+    ] = None,
+    weight: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="What the reranker counts beside the fused score. [default: the model's own]",
+            rich_help_panel=_RANKING,
+        ),
+    ] = None,
+    min_relevance: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Least relevance of a result.", rich_help_panel=_RANKING),
+    ] = None,
+    timeout_ms: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Milliseconds that the whole search may take.", rich_help_panel=_RANKING
+        ),
     ] = None,
     k: Annotated[
         int,
@@ -207,7 +242,16 @@ def search(
         "diversity": diversity,
         "recency": _parse("recency", recency, '{"field": "day", "scale": "30 days"}'),
         "boosts": _parse("boosts", boosts, '[{"field": "stars"}]'),
-        "rerank": _reranking(rerank, candidates, budget_ms),
+        "rerank": _reranking(
+            rerank,
+            candidates=candidates,
+            depth=depth,
+            budget_ms=budget_ms,
+            adaptive=adaptive,
+            weight=weight,
+        ),
+        "min_relevance": min_relevance,
+        "timeout_ms": timeout_ms,
         "facets": facet,
     }
     body = {name: value for name, value in given.items() if value is not None}
@@ -220,11 +264,8 @@ def search(
     print_answer(answer, collection, explain=explain)
 
 
-def _reranking(
-    wanted: bool | None, candidates: int | None, budget_ms: int | None
-) -> dict[str, int] | bool | None:
-    sizes = {"candidates": candidates, "budget_ms": budget_ms}
-    given = {name: value for name, value in sizes.items() if value is not None}
+def _reranking(wanted: bool | None, **options: float | None) -> dict[str, float] | bool | None:
+    given = {name: value for name, value in options.items() if value is not None}
     return given or wanted
 
 

@@ -27,7 +27,7 @@ def print_answer(answer: Mapping[str, Any], collection: str, *, explain: bool) -
     if answer["facets"]:
         console.print(_facets(answer["facets"]))
     _warn(answer)
-    console.print(f"[dim]{_summary(answer, explain=explain)}[/dim]")
+    console.print(f"[dim]{_summary(answer, explain=explain)}[/dim]", soft_wrap=True)
     if answer["next_cursor"] is not None:
         # On a line of its own and never folded, so that it can be copied.
         console.print(
@@ -42,14 +42,26 @@ def _results(results: Sequence[Mapping[str, Any]], *, explain: bool) -> Table | 
     table.add_column("", justify="right", style="dim")
     table.add_column("document", overflow="fold")
     stages = ("lexical", "vector", "fused", "rerank") if explain else ()
+    if explain and any(result["stages"]["rerank_second"] for result in results):
+        stages = (*stages, "rerank_second")
+    judged = any(result["relevance"] is not None for result in results)
+    if judged:
+        table.add_column("relevance", justify="right", style="dim")
     for stage in stages:
         table.add_column(stage, justify="right", style="dim")
     for result in results:
         places = [result["stages"][stage] for stage in stages]
         table.add_row(
-            str(result["rank"]), _document_cell(result), *(_rank_cell(place) for place in places)
+            str(result["rank"]),
+            _document_cell(result),
+            *([_relevance_cell(result["relevance"])] if judged else []),
+            *(_rank_cell(place) for place in places),
         )
     return table if results else None
+
+
+def _relevance_cell(relevance: float | None) -> str:
+    return "" if relevance is None else f"{relevance:.2f}"
 
 
 def _rank_cell(place: Mapping[str, Any] | None) -> str:
@@ -88,11 +100,15 @@ def _facets(facets: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:
 
 def _warn(answer: Mapping[str, Any]) -> None:
     for degradation in answer["degraded"]:
+        retry = degradation["retry_after_ms"]
+        hint = "" if retry is None else f", try again in {retry / 1000:.1f} s"
         error_console.print(
-            f"[yellow]without {degradation['stage']}: {degradation['reason']}[/yellow]"
+            f"[yellow]without {degradation['stage']}: {degradation['reason']}{hint}[/yellow]"
         )
     if not answer["complete"]:
         error_console.print(f"[yellow]not complete: {answer['incomplete_reason']}[/yellow]")
+    if answer["cut"]:
+        error_console.print(f"[yellow]below the least relevance: {answer['cut']}[/yellow]")
     if answer["gone"]:
         error_console.print(f"[yellow]deleted since the search: {answer['gone']}[/yellow]")
 
@@ -104,5 +120,8 @@ def _summary(answer: Mapping[str, Any], *, explain: bool) -> str:
         parts = [f"{stage} {milliseconds:.1f} ms" for stage, milliseconds in timings.items()]
     reranked = answer["reranked"]
     if reranked is not None:
-        parts.append(f"reranked {reranked['scored']} of {reranked['of']}")
+        told = [f"{model['scored']} of {model['of']}" for model in reranked["models"]]
+        parts.append(f"reranked {', then '.join(told)}")
+        if explain:
+            parts.append(f"depth by {answer['explain']['rerank']['reason']}")
     return ", ".join(parts)

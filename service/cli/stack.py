@@ -12,6 +12,7 @@ from rich.table import Table
 from service.cli.amounts import duration
 from service.cli.progress_table import progress_table
 from service.cli.terminal import console
+from service.cli.worker_figures import read_cache_use, read_workers, worker_table
 from service.collections.collection import CollectionStatus, list_collections
 from service.db.connection import connect
 from service.db.driver_errors import translated
@@ -74,7 +75,7 @@ def status(
     *,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
 ) -> None:
-    """Show the stack's processes and addresses, and how far its collections are.
+    """Show the stack's processes and addresses, what its models do, and how far collections are.
 
     'waiting' means that a process died and will be started again. Ends with an error where no
     stack runs, so that a script can ask.
@@ -87,10 +88,17 @@ def status(
         raise StackNotRunningError(
             f"no stack is running in {home}", mend="start one with 'rankgres up'"
         )
-    collections = [] if found.record is None else _collections(found.record.database_url)
+    record = found.record
+    collections = [] if record is None else _collections(record.database_url)
+    workers = [] if record is None else read_workers(record.redis_url)
+    cache = None if record is None else read_cache_use(record.service_url)
     if json:
-        told = [asdict(each) for each in collections]
-        console.print_json(data=asdict(found) | {"collections": told}, default=str)
+        told = {
+            "collections": [asdict(each) for each in collections],
+            "workers": [asdict(each) for each in workers],
+            "query_cache": cache and asdict(cache),
+        }
+        console.print_json(data=asdict(found) | told, default=str)
         return
     console.print(_process_table(found.processes))
     console.print(f"home      {escape(str(found.home))}", soft_wrap=True)
@@ -98,6 +106,10 @@ def status(
         console.print(f"service   {found.record.service_url}", soft_wrap=True)
         console.print(f"database  {escape(found.record.database_url)}", soft_wrap=True)
         console.print(f"redis     {escape(found.record.redis_url)}", soft_wrap=True)
+    if workers:
+        console.print(worker_table(workers))
+    if cache is not None:
+        console.print(f"query cache  {cache.told}", highlight=False)
     if collections:
         console.print(progress_table(collections))
 

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from service.cli.profile import profile_table
-from service.cli.terminal import console, error_console
+from service.cli.query_bars import QueryBars
+from service.cli.terminal import console
+from service.cli.tune_rerank import RerankTuning, tune_rerank
 from service.collections.collection import active_generation
 from service.collections.profile import SearchProfile, parse_profile, read_profile, write_profile
 from service.db.connection import Connection, connect
@@ -64,6 +65,32 @@ def tune(
         bool,
         typer.Option("--write/--dry-run", help="Write the chosen profile, or only show it."),
     ] = False,
+    rerank: Annotated[
+        bool,
+        typer.Option(
+            "--rerank", help="Learn how to rerank instead: weight, depth, adaptive rules."
+        ),
+    ] = False,
+    candidates: Annotated[
+        int | None,
+        typer.Option(
+            min=20,
+            max=1000,
+            help="With --rerank: candidates scored a query. Unset: RANKGRES_RERANK_CANDIDATES.",
+        ),
+    ] = None,
+    tolerance: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="With --rerank: nDCG@10 that scoring fewer may lose."),
+    ] = 0.002,
+    keep_depth: Annotated[
+        bool,
+        typer.Option("--keep-depth", help="With --rerank: learn rules alone, no lesser depth."),
+    ] = False,
+    service_url: Annotated[
+        str | None,
+        typer.Option(help="With --rerank: address of the service. [default: the running stack's]"),
+    ] = None,
 ) -> None:
     """Search the settings of a collection's candidate stage that rank judged queries best.
 
@@ -72,14 +99,40 @@ def tune(
     candidate stage, cross-validated. The best within the limit is then searched with, and with
     --write becomes the collection's profile, unless its gain may be luck.
 
+    With --rerank: asks each query once, with all candidates scored, and learns how much the
+    reranker's score counts beside the fused one, how many candidates it has to score, and when
+    fewer will do, each cross-validated. --values weight=0.3,1 gives the weights to try.
+
     Example: rankgres tune articles --queries q.jsonl --qrels q.tsv --latency-limit-ms 60 --write
     """
     judgements = read_judgements(queries, qrels, limit)
     given = dict(_parse_values(text) for text in values or [])
+    if rerank:
+        if latency_limit_ms is not None:
+            raise InvalidInputError(
+                "a reranking has no --latency-limit-ms",
+                field="latency_limit_ms",
+                value=latency_limit_ms,
+                mend="leave it out: budget_ms of a search bounds its time",
+            )
+        terms = RerankTuning(
+            candidates=candidates,
+            given=given,
+            folds=folds,
+            seed=seed,
+            significance=significance,
+            tolerance=tolerance,
+            keep_depth=keep_depth,
+            json_file=json_file,
+            write=write,
+            service_url=service_url,
+        )
+        tune_rerank(collection, judgements, terms)
+        return
     with closing(connect(database_url(), autocommit=True)) as connection:
         profile = read_profile(connection, collection)
         grid = make_grid(given, profile.as_json())
-        with _Bars() as bars:
+        with QueryBars() as bars:
             asked = _embedded(connection, collection, judgements, bars)
             advance = bars.begin("searching", answers_needed(grid, len(asked)))
             stage = CandidateStage(connection, collection, asked, advance)
@@ -101,26 +154,9 @@ def tune(
             console.print("not written: add --write")
 
 
-class _Bars(Progress):
-    """Progress on standard error, gone at the end."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            TextColumn("{task.description:<10}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=error_console,
-            transient=True,
-        )
-
-    def begin(self, name: str, total: int) -> Any:
-        """Add a bar and return what advances it by one."""
-        task = self.add_task(name, total=total)
-        return lambda: self.advance(task)
-
-
-def _embedded(connection: Connection, collection: str, judgements: Judgements, bars: _Bars) -> Any:
+def _embedded(
+    connection: Connection, collection: str, judgements: Judgements, bars: QueryBars
+) -> Any:
     """Return the queries with their embeddings."""
     generation = active_generation(connection, collection)
     sender = TaskSender(redis_url())

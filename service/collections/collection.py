@@ -34,7 +34,7 @@ class CollectionPlan:
     chunk_tokens: int | None = None
     overlap_tokens: int = 32
     storage_type: Literal["halfvec", "vector", "bit"] = "halfvec"
-    distance: Literal["cosine", "inner_product", "l2"] = "cosine"
+    distance: Literal["cosine", "inner_product", "l2"] | None = None
     text_search_config: str = "english"
     bm25_k1: float = 1.2
     bm25_b: float = 0.75
@@ -122,6 +122,7 @@ def create_collection(connection: Connection, plan: CollectionPlan) -> None:
         "embedding_model": card.name,
         "embedding_dimension": card.dimension,
         "chunk_tokens": chunk_tokens,
+        "distance": plan.distance or card.distance,
     }
     connection.execute(_SQL["create"], values)
     if not card.reads(plan.text_search_config):

@@ -30,6 +30,12 @@ _UNREACHABLE = (
 _LIMITS = {
     "collection_name_check": "use a lower-case letter, then up to 62 of a-z, 0-9, _ and -",
     "collection_search_profile_check": "use a JSON object of search_candidates' parameters",
+    "collection_rerank_profile_check": "use a JSON object, or NULL for the defaults",
+    "calibration_target_check": "use rerank or fused",
+    "calibration_method_check": "use platt or isotonic",
+    "calibration_points_check": "use a JSON array of pairs, as 'rankgres calibrate' writes it",
+    "calibration_judged_queries_check": "use 1 or more",
+    "calibration_figures_check": "use a JSON object",
     "generation_storage_type_check": "use halfvec, vector or bit",
     "generation_distance_check": "use cosine, inner_product or l2",
     "generation_embedding_dimension_check": "use 1 to 4000, for storage_type vector at most 2000",

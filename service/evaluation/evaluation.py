@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from service.evaluation.calibration import Reliability, measure_reliability
 from service.evaluation.judgements import Judgements
 from service.evaluation.metrics import DEPTH, MEASURES, Quality, measure_run
 
@@ -16,11 +17,19 @@ from service.evaluation.metrics import DEPTH, MEASURES, Quality, measure_run
 Rankings = Mapping[str, Sequence[tuple[str, float]]]
 
 
+class Reranked(NamedTuple):
+    """How many of how many candidates a search reranked."""
+
+    scored: int
+    of: int
+
+
 class Answer(NamedTuple):
     """What one search returned: document ids best first, its time, and the stages that gave way.
 
-    ``scores`` has one a document, or is empty where there are none; ``stages`` has the
-    milliseconds that each stage took, by its name.
+    ``scores`` and ``relevances`` have one a document, or are empty where there are none; ``stages``
+    has the milliseconds that each stage took, by its name. ``reranked`` is None where the search
+    asked for no reranking.
     """
 
     documents: Sequence[str]
@@ -28,6 +37,8 @@ class Answer(NamedTuple):
     degraded: Sequence[str] = ()
     scores: Sequence[float] = ()
     stages: Mapping[str, float] = MappingProxyType({})
+    relevances: Sequence[float | None] = ()
+    reranked: Reranked | None = None
 
 
 #: Called with the query's text, the run's name and the number of documents wanted.
@@ -52,12 +63,33 @@ class Percentiles(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Depth:
+    """How much a run reranked: candidates scored a query, and the share of answers cut short."""
+
+    mean: float
+    partial_share: float
+
+    @classmethod
+    def of(cls, answers: Sequence[Reranked]) -> "Depth":
+        """Return the means over some answers."""
+        return cls(
+            float(np.mean([answer.scored for answer in answers])),
+            float(np.mean([answer.scored < answer.of for answer in answers])),
+        )
+
+    def as_json(self) -> dict[str, float]:
+        """Return the figures, rounded to what they can bear."""
+        return {"mean": round(self.mean, 2), "partial_share": round(self.partial_share, 4)}
+
+
+@dataclass(frozen=True, slots=True)
 class RunReport:
     """One run's figures: metrics, times as the caller waits and by stage, degraded answers.
 
     A degraded answer is not what the run is named after, so that any above 0 makes the metrics
     untrue; ``reasons`` tells what gave way, without repeats. ``times`` is None where the run was
-    read from a file.
+    read from a file, ``depth`` where nothing was reranked, ``reliability``, which is that of the
+    hits' relevances, where they have none.
     """
 
     quality: Quality
@@ -66,6 +98,8 @@ class RunReport:
     stages: Mapping[str, Percentiles] = field(default_factory=dict)
     degraded: int = 0
     reasons: tuple[str, ...] = ()
+    depth: Depth | None = None
+    reliability: Reliability | None = None
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -80,6 +114,8 @@ class RunReport:
             **(self.times.as_json() if self.times else blank),
             "degraded": self.degraded,
             "stages": {name: times.as_json() for name, times in self.stages.items()},
+            "depth": self.depth.as_json() if self.depth else None,
+            "relevance": self.reliability.as_json() if self.reliability else None,
         }
 
 
@@ -167,6 +203,7 @@ def _report(judgements: Judgements, answers: dict[str, Answer]) -> RunReport:
     rankings = {query: _ranking(answers[query]) for query in judgements.queries}
     # Every answer has the stages of its run; one that a degraded answer lacks took no time there.
     stages = dict.fromkeys(name for answer in answers.values() for name in answer.stages)
+    reranked = [answer.reranked for answer in answers.values() if answer.reranked]
     reasons = [reason for answer in answers.values() for reason in answer.degraded]
     return RunReport(
         quality=_measure(judgements, rankings),
@@ -178,7 +215,23 @@ def _report(judgements: Judgements, answers: dict[str, Answer]) -> RunReport:
         },
         degraded=sum(bool(answer.degraded) for answer in answers.values()),
         reasons=tuple(dict.fromkeys(reasons)),
+        depth=Depth.of(reranked) if reranked else None,
+        reliability=_reliability(judgements, answers),
     )
+
+
+def _reliability(judgements: Judgements, answers: dict[str, Answer]) -> Reliability | None:
+    """Return how well relevances agree with judgements; what nobody judged is not relevant."""
+    found = [
+        (relevance, judgements.relevance[query].get(document, 0) > 0)
+        for query, answer in answers.items()
+        for document, relevance in zip(answer.documents, answer.relevances, strict=False)
+        if relevance is not None
+    ]
+    if not found:
+        return None
+    relevances, relevant = zip(*found, strict=True)
+    return measure_reliability(np.array(relevances), np.array(relevant))
 
 
 def _ranking(answer: Answer) -> list[tuple[str, float]]:

@@ -7,7 +7,7 @@ from service.errors import RankgresError
 from service.evaluation.comparison import LEADING, Comparison
 from service.evaluation.evaluation import EvaluationReport
 from service.evaluation.metrics import MEASURES
-from service.evaluation.plots import Outcome, draw_bars, draw_scatter
+from service.evaluation.plots import Outcome, draw_bars, draw_reliability, draw_scatter
 
 _TEMPLATE = "html_report.jinja"
 
@@ -55,6 +55,11 @@ def render_html(
         comparisons=[
             (comparison, draw_bars(comparison), comparison.largest(queries_shown))
             for comparison in comparisons.values()
+        ],
+        relevances=[
+            (name, run.reliability, draw_reliability(run.reliability))
+            for name, run in report.runs.items()
+            if run.reliability
         ],
         texts=report.judgements.queries,
     )

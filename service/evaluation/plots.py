@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from service.evaluation.calibration import Reliability, ReliabilityBin
 from service.evaluation.comparison import Comparison
 
 #: Size of every drawing, and what its axes and their words take of it.
@@ -12,6 +13,9 @@ WIDTH: Final = 760
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 24, 28, 46
 _SCATTER_HEIGHT: Final = 380
 _BARS_HEIGHT: Final = 190
+#: A reliability diagram is as high as wide inside; its discs are no smaller, and no larger.
+_RELIABILITY_WIDTH: Final = 420
+_DISCS: Final = (3.0, 14.0)
 #: Of the words beside a point: a letter's width, a line's height, the gap to the point.
 _LETTER, _LINE, _GAP = 7.2, 15.0, 9.0
 _STEPS: Final = (1, 2, 5)
@@ -83,6 +87,27 @@ class Bars:
     zero: float
     y_ticks: tuple[Tick, ...]
     bars: tuple[Bar, ...]
+
+
+class Disc(NamedTuple):
+    """A tenth of relevance: its place, its size by how many hits it has, and the hits."""
+
+    x: float
+    y: float
+    radius: float
+    bin: ReliabilityBin
+
+
+@dataclass(frozen=True, slots=True)
+class ReliabilityDiagram:
+    """The share of relevant hits against their relevance: on the diagonal where it is true."""
+
+    width: int
+    height: int
+    box: tuple[float, float, float, float]
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    discs: tuple[Disc, ...]
 
 
 def pareto_front(outcomes: Sequence[Outcome]) -> list[Outcome]:
@@ -161,8 +186,39 @@ def draw_bars(comparison: Comparison) -> Bars:
     )
 
 
-def _box(height: int) -> tuple[float, float, float, float]:
-    return float(_LEFT), float(WIDTH - _RIGHT), float(_TOP), float(height - _BOTTOM)
+def draw_reliability(reliability: Reliability) -> ReliabilityDiagram:
+    """Return the drawing of a table of reliability; a disc's area goes by the logarithm of hits."""
+    height = _RELIABILITY_WIDTH - _LEFT - _RIGHT + _TOP + _BOTTOM
+    left, right, top, bottom = _box(height, _RELIABILITY_WIDTH)
+    most = max(math.log1p(each.hits) for each in reliability.bins)
+    ticks = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+
+    def x(value: float) -> float:
+        return left + (right - left) * value
+
+    def y(value: float) -> float:
+        return bottom - (bottom - top) * value
+
+    return ReliabilityDiagram(
+        width=_RELIABILITY_WIDTH,
+        height=height,
+        box=(left, right, top, bottom),
+        x_ticks=tuple(Tick(x(value), f"{value:g}") for value in ticks),
+        y_ticks=tuple(Tick(y(value), f"{value:g}") for value in ticks),
+        discs=tuple(
+            Disc(
+                x(each.mean_relevance),
+                y(each.share_relevant),
+                max(_DISCS[0], _DISCS[1] * math.sqrt(math.log1p(each.hits) / most)),
+                each,
+            )
+            for each in reliability.bins
+        ),
+    )
+
+
+def _box(height: int, width: int = WIDTH) -> tuple[float, float, float, float]:
+    return float(_LEFT), float(width - _RIGHT), float(_TOP), float(height - _BOTTOM)
 
 
 def _spread(values: Sequence[float]) -> tuple[float, float]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from service.errors import InvalidInputError
 from service.evaluation.candidate_lists import CandidateStage, Parameters, StageAnswers
+from service.evaluation.folds import deal_queries
 from service.evaluation.fusion import FUSIONS, RRF, FusionTable
 from service.evaluation.judgements import Judgements
 
@@ -176,7 +177,9 @@ class JudgedTable:
         for number, grades in enumerate(relevance):
             found = [max(0, grades.get(name, 0)) for name in table.documents(number)]
             self._grades[number, : len(found)] = found
-        self._ideal = np.array([_dcg(sorted(each.values(), reverse=True)) for each in relevance])
+        self._ideal = np.array(
+            [discounted_gain(sorted(each.values(), reverse=True)) for each in relevance]
+        )
 
     def ndcg(self, fusion: Parameters, depth: int) -> NDArray[np.float64]:
         """Return each query's nDCG@10 where only the first ``depth`` documents are returned."""
@@ -189,7 +192,8 @@ class JudgedTable:
         return values
 
 
-def _dcg(grades: Sequence[int]) -> float:
+def discounted_gain(grades: Sequence[float]) -> float:
+    """Return the gain of the first ten grades of a ranking, linear, discounted by log2 of rank."""
     return float(
         sum(max(0, grade) / np.log2(rank + 1) for rank, grade in enumerate(grades[:_DEPTH], 1))
     )
@@ -245,14 +249,7 @@ def pareto_points(
     Raises:
         InvalidInputError: nothing is as fast as that, or there are fewer queries than folds.
     """
-    queries = trials.gains.shape[1]
-    if queries < folds:
-        raise InvalidInputError(
-            f"{queries} queries cannot be dealt to {folds} folds",
-            field="folds",
-            value=folds,
-            mend="judge more queries, or use fewer folds",
-        )
+    deal = deal_queries(trials.gains.shape[1], folds, seed)
     fastest = float(trials.p95_ms.min())
     if limit_ms is not None and fastest > limit_ms:
         raise InvalidInputError(
@@ -262,7 +259,6 @@ def pareto_points(
             mend="raise the limit, or try fewer candidates or a smaller posting_budget",
         )
     means = trials.gains.mean(axis=1, dtype=np.float64)
-    deal = np.random.default_rng(seed).permutation(queries) % folds
     points: list[FrontPoint] = []
     for number in np.lexsort((-means, trials.p95_ms)):
         took = float(trials.p95_ms[number])

@@ -40,8 +40,8 @@ class CollectionBody(BaseModel):
     storage_type: Literal["halfvec", "vector", "bit"] = Field(
         "halfvec", description="halfvec halves the memory of vector; bit searches signs first."
     )
-    distance: Literal["cosine", "inner_product", "l2"] = Field(
-        "cosine", description="Distance between embeddings; cosine suits most models."
+    distance: Literal["cosine", "inner_product", "l2"] | None = Field(
+        None, description="Distance between embeddings. Unset: the one of the model's card."
     )
     text_search_config: Text = Field(
         "english",

@@ -1,12 +1,16 @@
 """POST /collections/{collection}/search."""
 
-from fastapi import APIRouter, Response
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Response
 from pydantic import ConfigDict, Field
 
 from service.errors import InvalidInputError
 from service.http import metrics
 from service.http.error_responses import PROBLEMS
 from service.http.runtime import Runtime
+from service.search.deadline import Deadline
 from service.search.request import PageRequest, RerankRequest, SearchOptions, SearchRequest
 from service.search.results import SearchResponse
 from service.storable import Text
@@ -30,6 +34,8 @@ class SearchBody(SearchOptions):
                     "k": 5,
                     "filter": {"kind": {"in": ["function", "method"]}},
                     "rerank": {"candidates": 50, "budget_ms": 200},
+                    "timeout_ms": 500,
+                    "min_relevance": 0.2,
                     "explain": True,
                 },
                 {
@@ -58,7 +64,7 @@ class SearchBody(SearchOptions):
         """Return the search this body asks for.
 
         Raises:
-            InvalidInputError: there is no query.
+            InvalidInputError: there is no query, or the reranking's numbers do not go together.
         """
         if self.query is None:
             raise InvalidInputError(
@@ -67,7 +73,10 @@ class SearchBody(SearchOptions):
                 mend="give at least one word",
             )
         values = self.model_dump(exclude={"rerank", "cursor"})
-        return SearchRequest(collection=collection, rerank=self._reranking(), **values)
+        rerank = self._reranking()
+        if rerank is not None:
+            rerank.check(self.k)
+        return SearchRequest(collection=collection, rerank=rerank, **values)
 
     def _reranking(self) -> RerankRequest | None:
         if isinstance(self.rerank, RerankRequest):
@@ -77,20 +86,44 @@ class SearchBody(SearchOptions):
         return RerankRequest() if wanted else None
 
 
+# async, so that it runs at once: a request that waits for a thread has its deadline from before.
+async def _now() -> float:
+    return time.monotonic()
+
+
+Began = Annotated[float, Depends(_now)]
+#: As a gateway before us may say it, for whatever it passes on.
+Timeout = Annotated[
+    int | None,
+    Header(
+        alias="X-Request-Timeout-Ms",
+        ge=1,
+        le=600_000,
+        description="Milliseconds that the whole search may take; the shorter of this and the "
+        "body's timeout_ms counts.",
+    ),
+]
+
+
 @router.post(
     "/collections/{collection}/search",
     response_model=SearchResponse,
     responses={410: {**PROBLEMS[404], "description": "The list of a cursor is kept no more."}},
 )
-def search(collection: Text, body: SearchBody, runtime: Runtime) -> Response:
+def search(
+    collection: Text, body: SearchBody, runtime: Runtime, began: Began, timeout_ms: Timeout = None
+) -> Response:
     """Search a collection: candidates by BM25 and embeddings, fused, then reranked.
 
     A stage that cannot answer in time is left out and named in `degraded`; the rest still answers.
     """
+    timeouts = [each for each in (body.timeout_ms, timeout_ms) if each is not None]
+    deadline = Deadline.after(min(timeouts, default=None), began)
     if body.cursor is not None:
-        answer = runtime.next_page(PageRequest(collection=collection, cursor=body.cursor, k=body.k))
+        page = PageRequest(collection=collection, cursor=body.cursor, k=body.k)
+        answer = runtime.next_page(page, deadline)
     else:
-        answer = runtime.search(body.for_collection(collection))
+        answer = runtime.search(body.for_collection(collection), deadline)
     metrics.record_search(answer)
     timings = ", ".join(
         f"{stage};dur={milliseconds:.1f}" for stage, milliseconds in answer.timings.items()

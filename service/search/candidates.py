@@ -20,7 +20,6 @@ _SQL = load_statements(__file__)
 _PASSED_ON = (
     "collection",
     "query",
-    "candidates",
     "fusion",
     "lexical_weight",
     "rrf_k",
@@ -85,6 +84,9 @@ def find_candidates(
     request: SearchRequest,
     mode: str,
     vector: NDArray[np.float32] | None,
+    *,
+    candidates: int,
+    time_left_ms: int | None,
 ) -> FoundCandidates:
     """Return the candidates of a search.
 
@@ -93,9 +95,14 @@ def find_candidates(
         request: the search.
         mode: the request's mode, or "lexical" where the vector could not be had.
         vector: the query's embedding, shape (dimension,).
+        candidates: documents to offer.
+        time_left_ms: what a deadline of the whole search leaves; the candidate stage's own may be
+            shorter.
     """
     reranked = request.rerank is not None
     values = {name: getattr(request, name) for name in _PASSED_ON} | {
+        "candidates": candidates,
+        "time_left_ms": time_left_ms,
         "query_embedding": None if vector is None else Vector(vector),
         "filter": None if request.filter is None else Jsonb(request.filter),
         "mode": mode,

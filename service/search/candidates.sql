@@ -28,7 +28,20 @@ FROM rankgres.search_candidates(
     recency => %(recency)s,
     boosts => %(boosts)s,
     diversity => %(diversity)s,
-    deadline_ms => %(deadline_ms)s
+    deadline_ms => CASE
+        WHEN %(time_left_ms)s::integer IS NULL THEN %(deadline_ms)s
+        ELSE least(
+            %(time_left_ms)s,
+            coalesce(
+                %(deadline_ms)s,
+                (
+                    SELECT (collection.search_profile ->> 'deadline_ms')::integer
+                    FROM rankgres.collection
+                    WHERE collection.name = %(collection)s
+                )
+            )
+        )
+    END
 ) AS found
 ORDER BY found.rank, found.passage
 

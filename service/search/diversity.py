@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from service.db.connection import Connection
 from service.db.statements import load_statements
-from service.search.rerank import RankedDocument
+from service.search.ranking import RankedDocument
 
 _SQL = load_statements(__file__)
 
@@ -26,7 +26,7 @@ def diversify(
         documents: in the order of their scores.
         diversity: 0 leaves that order, 1 looks at the similarity of passages alone.
     """
-    reranked = sum(document.rerank_rank is not None for document in documents)
+    reranked = sum(document.rerank is not None for document in documents)
     moving = documents[: reranked or None]
     rows = connection.execute(
         _SQL["diversify"],

@@ -20,7 +20,8 @@ from service.db.connection import Connection
 from service.db.statements import load_statements
 from service.errors import CursorExpiredError, InvalidInputError
 from service.search.candidates import Candidate
-from service.search.rerank import RankedDocument
+from service.search.ranking import ModelScore, RankedDocument
+from service.search.relevance import Judged
 
 _SQL = load_statements(__file__)
 
@@ -167,7 +168,9 @@ def _kept(document: RankedDocument) -> dict[str, Any]:
         "id": best.document_id,
         "positions": [passage.position for passage in document.passages],
         "score": document.score,
-        "rerank": [document.rerank_rank, document.rerank_score],
+        "models": [_kept_score(document.rerank), _kept_score(document.second)],
+        "window": document.window,
+        "judged": [document.judged.relevance, document.judged.source],
         "fused": [best.rank, best.score],
         "lexical": [best.lexical_rank, best.lexical_score],
         "vector": [best.vector_rank, best.vector_score],
@@ -175,6 +178,9 @@ def _kept(document: RankedDocument) -> dict[str, Any]:
 
 
 def _restored(kept: Mapping[str, Any], rows: Sequence[tuple[Any, ...]]) -> RankedDocument:
+    # A list that was kept before this version has none of these.
+    models = kept.get("models") or (None, None)
+    window = kept.get("window")
     passages = tuple(
         Candidate(
             rank=kept["fused"][0],
@@ -199,9 +205,19 @@ def _restored(kept: Mapping[str, Any], rows: Sequence[tuple[Any, ...]]) -> Ranke
     return RankedDocument(
         passages,
         kept["score"],
-        rerank_rank=kept["rerank"][0],
-        rerank_score=kept["rerank"][1],
+        rerank=_restored_score(models[0]),
+        second=_restored_score(models[1]),
+        window=window and (window[0], window[1]),
+        judged=Judged(*kept.get("judged", ())),
     )
+
+
+def _kept_score(scored: ModelScore | None) -> list[Any] | None:
+    return None if scored is None else [scored.model, scored.score, scored.rank]
+
+
+def _restored_score(kept: Sequence[Any] | None) -> ModelScore | None:
+    return None if kept is None else ModelScore(*kept)
 
 
 def _cursor(snapshot: UUID, first: int) -> str:

@@ -6,11 +6,15 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from service.errors import InvalidInputError
+from service.search.depth import LEAST_TIMES_K
 from service.settings import get_settings
 from service.storable import JsonObject, Text
 
 #: Documents that a list to be paged through has at most, unless more are asked for.
 PAGED_DOCUMENTS = 200
+#: Documents that one search reranks at most.
+MOST_RERANKED = 1000
 
 
 def _require_words(query: str) -> str:
@@ -34,15 +38,24 @@ _Score = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class RerankRequest(BaseModel):
-    """How much to rerank: as many of the first ``candidates`` as fit ``budget_ms``, best first."""
+    """How much to rerank, best first; what is null is the collection's, else the default."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    candidates: int = Field(
-        default_factory=lambda: get_settings().rerank_candidates,
+    candidates: int | None = Field(
+        None,
         ge=1,
-        le=1000,
-        description="Documents offered to the cross-encoder, at least k.",
+        le=MOST_RERANKED,
+        description="Documents that a cross-encoder scores at the most. How many it does follows "
+        "from the budget: at least twice k where there are so many, and what it cannot score in "
+        "time keeps its fused order.",
+    )
+    depth: int | None = Field(
+        None,
+        ge=1,
+        le=MOST_RERANKED,
+        description="Documents to score exactly, whatever the budget is expected to allow; at "
+        "least k, at most candidates. Null: chosen by the budget.",
     )
     budget_ms: int = Field(
         default_factory=lambda: get_settings().rerank_budget_ms,
@@ -50,6 +63,54 @@ class RerankRequest(BaseModel):
         le=60_000,
         description="Milliseconds the whole reranking stage may take.",
     )
+    adaptive: bool = Field(
+        True,
+        description="Score fewer where both stages agree and the first stands clear, by the rules "
+        "that `rankgres tune --rerank` learned for the collection; without such rules, no less.",
+    )
+    weight: float | None = Field(
+        None,
+        ge=0,
+        le=1000,
+        allow_inf_nan=False,
+        description="What the cross-encoder's z-score counts where the fused score's counts 1.",
+    )
+
+    def check(self, k: int) -> None:
+        """Refuse a depth that goes with neither ``candidates`` nor the ``k`` asked for.
+
+        Raises:
+            InvalidInputError: names the two.
+        """
+        if self.depth is None:
+            return
+        if self.candidates is not None and self.depth > self.candidates:
+            raise InvalidInputError(
+                f"a depth of {self.depth} is more than the {self.candidates} candidates",
+                field="rerank.depth",
+                value=self.depth,
+                mend="raise candidates, or leave it out",
+            )
+        if self.depth < k:
+            raise InvalidInputError(
+                f"a depth of {self.depth} leaves some of the {k} results unscored",
+                field="rerank.depth",
+                value=self.depth,
+                mend="score at least k, better twice as many; or set candidates instead, which "
+                "may be fewer",
+            )
+
+    def most(self, k: int, profiled: int | None) -> int:
+        """Return how many documents are scored at the most.
+
+        Args:
+            k: documents asked for: of those there shall be twice as many to choose from.
+            profiled: what the collection's rerank profile says.
+        """
+        if self.candidates is not None:
+            return self.candidates
+        unsaid = max(profiled or get_settings().rerank_candidates, LEAST_TIMES_K * k)
+        return max(min(unsaid, MOST_RERANKED), self.depth or 0)
 
 
 class SearchOptions(BaseModel):
@@ -162,6 +223,22 @@ class SearchOptions(BaseModel):
         description="Milliseconds after which the candidate stage returns what it has; "
         "`complete` in the answer says whether that was all.",
     )
+    timeout_ms: int | None = Field(
+        None,
+        ge=1,
+        le=600_000,
+        description="Milliseconds that the whole search may take: each stage takes its part of "
+        "them, and one that finds too few left is left out and named in `degraded`. The header "
+        "X-Request-Timeout-Ms says the same; the shorter counts.",
+    )
+    min_relevance: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Least `relevance` of a result. Where it is given, a document without any is "
+        "cut too; `cut` in the answer counts them.",
+    )
     passages: int = Field(3, ge=1, le=10, description="Passages to show of a document, at most.")
     facets: Annotated[list[Text], Field(max_length=20)] | None = Field(
         None,
@@ -190,12 +267,11 @@ class SearchRequest(SearchOptions):
         kept = _EXCLUSION.sub(lambda found: found[1] or "", self.query)
         return kept if kept.strip() else self.query
 
-    @property
-    def candidates(self) -> int:
-        """Return how many documents the candidate stage has to offer."""
+    def candidates(self, reranked: int) -> int:
+        """Return how many documents the candidate stage has to offer, so many to be reranked."""
         return max(
             self.k,
-            self.rerank.candidates if self.rerank else 0,
+            reranked,
             max(PAGED_DOCUMENTS, self.stage_candidates or 0) if self.page else 0,
         )
 

@@ -1,154 +1,223 @@
-"""Reranking: the cross-encoder's scores over the first candidates, summed with the fused score."""
+"""Reranking: as many of the first candidates as a budget allows, scored by a cross-encoder.
 
-import math
+Where a second, larger model is set up, it scores the best of what the first one scored, in what the
+budget leaves. Whatever is missing at the end of the budget keeps the order it had.
+"""
+
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from service.search.candidates import Candidate
-from service.search.request import RerankRequest
+from service.search.depth import (
+    LEAST_TIMES_K,
+    UNKNOWN_PACE,
+    Clarity,
+    DepthPolicy,
+    Pace,
+    affordable,
+    clarity,
+    depth,
+    pair_tokens,
+)
+from service.search.ranking import RankedDocument, rerank_by
 from service.search.task_sender import NoAnswerError, TaskSender
 from service.task_names import RERANK_CANDIDATES, RERANK_QUEUE
 
 #: Kept of the budget for the answer's way back, and for a last run that took longer than expected:
 #: an answer that comes late is lost whole.
 _RETURN_SHARE = 0.15
+#: Of the budget, what the first model of a cascade may use.
+_FIRST_SHARE = 0.5
+
+#: What decided how many candidates were to be scored: the request; that there were no more; the
+#: budget; that twice k are the least; the adaptive policy; or nothing, as no worker knows its pace.
+DepthReason = Literal["request", "candidates", "budget", "least", "adaptive", "unknown_pace"]
 
 
 @dataclass(frozen=True, slots=True)
-class RankedDocument:
-    """A candidate document in its final place, with its passages best first.
+class RerankPlan:
+    """How one search reranks.
 
-    ``score`` is what the order follows among documents of the same kind: the weighted sum of
-    z-scores where the document was reranked, the fused score where it was not.
+    ``most`` candidates are scored at the most, ``depth`` exactly where that is not None. ``weight``
+    says what a model's z-score counts beside the order so far. The best ``second`` of them go to
+    the second model; 0: there is none.
     """
 
-    passages: tuple[Candidate, ...]
-    score: float
-    rerank_score: float | None = None
-    rerank_rank: int | None = None
-
-    @property
-    def best(self) -> Candidate:
-        """Return the best passage, whose ranks and scores are the document's."""
-        return self.passages[0]
+    query: str
+    k: int
+    most: int
+    budget_ms: float
+    weight: Callable[[str], float]
+    depth: int | None = None
+    policy: DepthPolicy | None = None
+    second: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Reranking:
-    """What became of a reranking: how many of how many candidates were scored.
+class DepthChoice:
+    """How many candidates were to be scored, what decided it, and what was known then."""
 
-    "partial" is what a budget is for; ``reason`` is set where nothing at all was scored.
-    """
+    depth: int
+    reason: DepthReason
+    affordable: int | None
+    pace: Pace = UNKNOWN_PACE
+    clarity: Clarity | None = None
 
-    state: Literal["full", "partial", "none"]
+
+@dataclass(frozen=True, slots=True)
+class ModelRun:
+    """What one cross-encoder scored; ``reason`` is set where that is nothing at all."""
+
     scored: int
     of: int
     model: str | None = None
     model_ms: float = 0.0
     reason: str | None = None
+    retry_after_ms: float | None = None
+
+    @property
+    def state(self) -> Literal["full", "partial", "none"]:
+        """Return whether all was scored; "partial" is what a budget is for."""
+        if self.scored == self.of:
+            return "full"
+        return "partial" if self.scored else "none"
 
 
-def group_documents(candidates: Sequence[Candidate]) -> list[RankedDocument]:
-    """Gather the passages of each document, in fused order."""
-    documents: list[RankedDocument] = []
-    for candidate in candidates:
-        if documents and documents[-1].best.document_id == candidate.document_id:
-            last = documents.pop()
-            documents.append(replace(last, passages=(*last.passages, candidate)))
-        else:
-            documents.append(RankedDocument((candidate,), candidate.score))
-    return documents
+@dataclass(frozen=True, slots=True)
+class Reranking:
+    """What became of a reranking: of each model in turn, and how the depth was chosen."""
+
+    first: ModelRun
+    choice: DepthChoice
+    second: ModelRun | None = None
+
+    @property
+    def state(self) -> Literal["full", "partial", "none"]:
+        """Return whether every model scored all that it was given."""
+        if self.second is not None and self.second.state != "full":
+            return "partial"
+        return self.first.state
+
+    @property
+    def runs(self) -> list[ModelRun]:
+        """Return what each model did."""
+        return [self.first] if self.second is None else [self.first, self.second]
 
 
 def rerank(
-    sender: TaskSender,
-    request: RerankRequest,
-    query: str,
-    documents: Sequence[RankedDocument],
-    weight: float,
+    sender: TaskSender, plan: RerankPlan, documents: Sequence[RankedDocument], pace: Pace
 ) -> tuple[list[RankedDocument], Reranking]:
     """Return the documents in their final order, and what was reranked.
 
-    The first ``request.candidates`` are scored, best first, for as long as the budget lasts. Scored
-    documents come first, in the order of z(fused) + weight * z(reranker); the rest follow in fused
-    order. With no answer in time the fused order stands.
+    Scored documents come first, those of the second model before all others; the rest follow in
+    the order they had. With no answer in time the fused order stands.
     """
-    offered = documents[: request.candidates]
-    if not offered:
-        return list(documents), Reranking("full", 0, 0)
-    deadline = time.time() + request.budget_ms / 1000
+    deadline = time.time() + plan.budget_ms / 1000
+    choice = choose_depth(plan, documents, pace)
+    share = _FIRST_SHARE if plan.second else 1.0
+    ranked, first = _score(
+        sender,
+        plan,
+        list(documents),
+        choice.depth,
+        deadline - (1 - share) * plan.budget_ms / 1000,
+        stage=1,
+    )
+    if not plan.second or not first.scored:
+        return ranked, Reranking(first, choice)
+    count = min(plan.second, first.scored)
+    ranked, second = _score(sender, plan, ranked, count, deadline, stage=2)
+    return ranked, Reranking(first, choice, second)
+
+
+def choose_depth(plan: RerankPlan, documents: Sequence[RankedDocument], pace: Pace) -> DepthChoice:
+    """Return how many of the first documents to score, and why."""
+    offered = documents[: plan.most]
+    share = _FIRST_SHARE if plan.second else 1.0
+    fitting = affordable(
+        [pair_tokens(plan.query, document.passage_text) for document in offered],
+        (share - _RETURN_SHARE) * plan.budget_ms,
+        pace,
+    )
+    if plan.depth is not None:
+        return DepthChoice(min(plan.depth, len(documents)), "request", fitting, pace)
+    most, reason = _most(plan, len(offered), fitting)
+    if plan.policy is None:
+        return DepthChoice(most, reason, fitting, pace)
+    places = [document.best for document in offered]
+    chosen = depth(places, most, plan.policy, k=plan.k)
+    reason = "adaptive" if chosen < most else reason
+    return DepthChoice(chosen, reason, fitting, pace, clarity(places))
+
+
+def _most(plan: RerankPlan, offered: int, fitting: int | None) -> tuple[int, DepthReason]:
+    if fitting is None:
+        return offered, "unknown_pace"
+    if fitting >= offered:
+        return offered, "candidates"
+    # What is shown shall have been chosen from more: the deadline cuts what does not fit.
+    least = min(LEAST_TIMES_K * plan.k, offered)
+    return (fitting, "budget") if fitting >= least else (least, "least")
+
+
+def _score(
+    sender: TaskSender,
+    plan: RerankPlan,
+    documents: list[RankedDocument],
+    count: int,
+    deadline: float,
+    *,
+    stage: Literal[1, 2],
+) -> tuple[list[RankedDocument], ModelRun]:
+    """Have a model score the first documents, and return them all in the order that follows."""
+    if not count:
+        return documents, ModelRun(0, 0)
+    offered = documents[:count]
     try:
-        answer = sender.call(
-            RERANK_CANDIDATES,
-            RERANK_QUEUE,
-            {"query": query, "passages": [_passage_text(document) for document in offered]},
-            # The worker stops earlier than we stop waiting, so that what it scored still arrives.
-            deadline,
-            worker_deadline=deadline - _RETURN_SHARE * request.budget_ms / 1000,
-        )
+        answer = _ask(sender, plan, offered, deadline, stage)
     except NoAnswerError as error:
-        return list(documents), Reranking("none", 0, len(offered), reason=error.reason)
+        return documents, ModelRun(
+            0, count, reason=error.reason, retry_after_ms=error.retry_after_ms
+        )
     scores: list[float | None] = answer["scores"]
     scored = sum(score is not None for score in scores)
-    state: Literal["full", "partial", "none"] = (
-        "full" if scored == len(offered) else "partial" if scored else "none"
+    placed = [
+        document.at_window(window and (window[0], window[1])) if score is not None else document
+        for document, score, window in zip(offered, scores, answer["windows"], strict=True)
+    ]
+    ranked = rerank_by(
+        placed + documents[count:],
+        scores,
+        answer["model"],
+        plan.weight(answer["model"]),
+        second=stage == 2,  # noqa: PLR2004  the stages are 1 and 2
     )
-    summary = Reranking(
-        state,
+    return ranked, ModelRun(
         scored,
-        len(offered),
+        count,
         answer["model"],
         answer["model_ms"],
-        "timeout" if state == "none" else None,
+        None if scored else "timeout",
     )
-    return _reorder(documents, scores, weight), summary
 
 
-def _passage_text(document: RankedDocument) -> str:
-    best = document.best
-    return f"{best.heading}. {best.text}" if best.heading else best.text
-
-
-def _reorder(
-    documents: Sequence[RankedDocument], scores: Sequence[float | None], weight: float
-) -> list[RankedDocument]:
-    pairs = [
-        (document, score)
-        for document, score in zip(documents, scores, strict=False)
-        if score is not None
-    ]
-    unscored = [
-        document
-        for index, document in enumerate(documents)
-        if index >= len(scores) or scores[index] is None
-    ]
-    fused = z_scores([document.score for document, _ in pairs])
-    judged = z_scores([score for _, score in pairs])
-    by_judgement = sorted(range(len(pairs)), key=lambda index: -pairs[index][1])
-    places = {index: place for place, index in enumerate(by_judgement, start=1)}
-    ranked = [
-        replace(
-            document,
-            score=fused[index] + weight * judged[index],
-            rerank_score=score,
-            rerank_rank=places[index],
-        )
-        for index, (document, score) in enumerate(pairs)
-    ]
-    # A stable sort: ties keep fused order, which breaks its own ties by id.
-    ranked.sort(key=lambda document: -document.score)
-    return ranked + unscored
-
-
-def z_scores(values: Sequence[float]) -> list[float]:
-    """Return how many standard deviations each value is above the mean; all 0 where all agree."""
-    if not values:
-        return []
-    mean = math.fsum(values) / len(values)
-    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / len(values))
-    # Rounding leaves a deviation of about 1e-17 between equals.
-    if deviation <= 1e-12 * max(1.0, abs(mean)):
-        return [0.0] * len(values)
-    return [(value - mean) / deviation for value in values]
+def _ask(
+    sender: TaskSender,
+    plan: RerankPlan,
+    offered: Sequence[RankedDocument],
+    deadline: float,
+    stage: Literal[1, 2],
+) -> Any:
+    # The worker stops earlier than we stop waiting, so that what it scored still arrives.
+    worker_deadline = deadline - _RETURN_SHARE * plan.budget_ms / 1000
+    if worker_deadline <= time.time():
+        raise NoAnswerError("timeout")
+    passages = [document.passage_text for document in offered]
+    return sender.call(
+        RERANK_CANDIDATES,
+        RERANK_QUEUE,
+        {"query": plan.query, "passages": passages} | ({} if stage == 1 else {"stage": stage}),
+        deadline,
+        worker_deadline=worker_deadline,
+    )

@@ -2,17 +2,22 @@
 
 import html
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, PrivateAttr
 
 from service.search.candidates import Candidate
 from service.search.facets import FacetCount
-from service.search.rerank import RankedDocument, Reranking
+from service.search.ranking import ModelScore, RankedDocument
+from service.search.rerank import Reranking
 from service.search.semantic_snippets import Snippet, SnippetSource
 
 #: What stands around marked words until the text is escaped: private-use characters.
 RAW_MARKS = ("\ue000", "\ue001")
+
+
+#: What an answer may have to go without.
+DegradedStage = Literal["vector", "rerank", "rerank_second", "facets"]
 
 
 class StageScore(BaseModel):
@@ -31,10 +36,16 @@ class Stages(BaseModel):
     vector: StageScore | None
     fused: StageScore
     rerank: StageScore | None
+    rerank_second: StageScore | None = Field(
+        None, description="Of the second cross-encoder of a cascade; not comparable with the first."
+    )
 
 
 class Passage(BaseModel):
-    """A passage of a document; offsets count characters of the document's text."""
+    """A passage of a document; offsets count characters of the document's text.
+
+    Of a passage longer than the cross-encoder reads at once, the part that scored best is shown.
+    """
 
     heading: str
     text: str
@@ -56,6 +67,14 @@ class SearchResult(BaseModel):
     rank: int
     id: str
     score: float
+    relevance: float | None = Field(
+        description="The chance, 0 to 1, that a judge would call this relevant; null where nothing "
+        "was fitted to tell."
+    )
+    relevance_source: str | None = Field(
+        description="What relevance was fitted on: the model's card, or the collection's own "
+        "judgements."
+    )
     metadata: dict[str, Any]
     passages: list[Passage]
     stages: Stages
@@ -64,9 +83,12 @@ class SearchResult(BaseModel):
 class Degradation(BaseModel):
     """A stage that could not do its part, and why."""
 
-    stage: Literal["vector", "rerank"]
+    stage: DegradedStage
     reason: str = Field(
-        description="no_worker, timeout, redis_down, worker_error or query_truncated."
+        description="no_worker, timeout, overloaded, redis_down, worker_error or query_truncated."
+    )
+    retry_after_ms: float | None = Field(
+        None, description="When to ask again, where a worker that is overloaded said so."
     )
 
 
@@ -78,13 +100,26 @@ class FacetValue(BaseModel):
     exact: bool = Field(description="False: estimated from a sample of the collection.")
 
 
-class RerankSummary(BaseModel):
-    """How much was reranked."""
+class ModelSummary(BaseModel):
+    """How much one cross-encoder scored."""
 
-    state: Literal["full", "partial", "none"]
+    model: str | None
+    scored: int
+    of: int
+
+
+class RerankSummary(BaseModel):
+    """How much was reranked: of so many candidates, as many as there was time for."""
+
+    state: Literal["full", "partial", "none"] = Field(
+        description="partial: the budget ended before all were scored; the best candidates were."
+    )
     scored: int
     of: int
     model: str | None
+    models: list[ModelSummary] = Field(
+        description="Each model in turn: the first, and the second where there is a cascade."
+    )
 
 
 class SearchResponse(BaseModel):
@@ -103,8 +138,13 @@ class SearchResponse(BaseModel):
         description="True where nothing has the quoted phrases: their words were searched for."
     )
     reranked: RerankSummary | None
+    cut: int = Field(
+        0, description="Documents that were left out because they do not reach min_relevance."
+    )
     facets: dict[str, list[FacetValue]] | None = Field(
-        None, description="The most frequent values of each field asked for, those first."
+        None,
+        description="The most frequent values of each field asked for, those first; null where "
+        "none were asked for, or there was no time.",
     )
     next_cursor: str | None = Field(
         None, description="Goes on with this list; null where nothing follows, or page is false."
@@ -112,6 +152,17 @@ class SearchResponse(BaseModel):
     gone: int = Field(0, description="Documents of this page that were deleted since the search.")
     timings: dict[str, float] = Field(description="Milliseconds of each stage and in all.")
     explain: dict[str, Any] | None = None
+    _query_embedding_cached: bool | None = PrivateAttr(None)
+
+    def embedded(self, *, cached: bool | None) -> Self:
+        """Note whether the query's embedding was remembered, for the metrics; return the answer."""
+        self._query_embedding_cached = cached
+        return self
+
+    @property
+    def query_embedding_cached(self) -> bool | None:
+        """Return whether the query's embedding was remembered; None: there is none."""
+        return self._query_embedding_cached
 
 
 def summarise(reranking: Reranking | None) -> RerankSummary | None:
@@ -120,9 +171,12 @@ def summarise(reranking: Reranking | None) -> RerankSummary | None:
         return None
     return RerankSummary(
         state=reranking.state,
-        scored=reranking.scored,
-        of=reranking.of,
-        model=reranking.model,
+        scored=reranking.first.scored,
+        of=reranking.first.of,
+        model=reranking.first.model,
+        models=[
+            ModelSummary(model=run.model, scored=run.scored, of=run.of) for run in reranking.runs
+        ],
     )
 
 
@@ -157,6 +211,8 @@ def present(
             rank=rank,
             id=document.best.document_id,
             score=document.score,
+            relevance=document.judged.relevance,
+            relevance_source=document.judged.source,
             metadata=document.best.metadata,
             passages=[_passage(passage, next(remaining)) for passage in document.passages],
             stages=_stages(document),
@@ -187,7 +243,8 @@ def _stages(document: RankedDocument) -> Stages:
         lexical=_stage(best.lexical_rank, best.lexical_score),
         vector=_stage(best.vector_rank, best.vector_score),
         fused=StageScore(rank=best.rank, score=best.score),
-        rerank=_stage(document.rerank_rank, document.rerank_score),
+        rerank=_model_stage(document.rerank),
+        rerank_second=_model_stage(document.second),
     )
 
 
@@ -195,3 +252,7 @@ def _stage(rank: int | None, score: float | None) -> StageScore | None:
     if score is None:
         return None
     return StageScore(rank=rank, score=score)
+
+
+def _model_stage(scored: ModelScore | None) -> StageScore | None:
+    return None if scored is None else _stage(scored.rank, scored.score)

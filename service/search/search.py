@@ -6,19 +6,31 @@ down is an error.
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from service.collections.collection import Generation, active_generation, find_generation
+from service.collections.learned import read_learned
 from service.db.connection import Connection, Pool, transaction
 from service.errors import CursorExpiredError, InvalidInputError
 from service.search.candidates import FoundCandidates, find_candidates, mark_snippets
+from service.search.deadline import (
+    CANDIDATES_SHARE,
+    EMBED_SHARE,
+    FACETS_SHARE,
+    RERANK_SHARE,
+    SNIPPETS_SHARE,
+    Deadline,
+)
 from service.search.diversity import diversify
 from service.search.facets import count_facets
+from service.search.judging import judge
 from service.search.pages import load_page, save_snapshot
 from service.search.query_embedding import QueryEmbedding, embed_query
+from service.search.ranking import RankedDocument, group_documents
 from service.search.request import PageRequest, SearchRequest
-from service.search.rerank import RankedDocument, Reranking, group_documents, rerank
+from service.search.rerank import Reranking, RerankPlan, rerank
+from service.search.rerank_plan import plan_reranking
 from service.search.results import (
     RAW_MARKS,
     FacetValue,
@@ -30,7 +42,9 @@ from service.search.results import (
 from service.search.semantic_snippets import Snippet, choose_snippets
 from service.search.task_sender import NoAnswerError, TaskSender
 from service.search.trace import Trace
+from service.search.worker_pace import WorkerPace
 from service.settings import Settings
+from service.task_names import RERANK_QUEUE
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,28 +54,43 @@ class Searcher:
     pool: Pool
     sender: TaskSender
     settings: Settings
+    pace: WorkerPace = field(init=False)
 
-    def search(self, request: SearchRequest) -> SearchResponse:
+    def __post_init__(self) -> None:
+        """Look after the pace of the rerank workers from now on."""
+        object.__setattr__(self, "pace", WorkerPace(self.sender, RERANK_QUEUE))
+
+    def search(self, request: SearchRequest, deadline: Deadline | None = None) -> SearchResponse:
         """Answer one search.
+
+        Args:
+            request: the search.
+            deadline: when the caller goes; None: what the request says, from now.
 
         Raises:
             NotFoundError: no such collection.
             InvalidInputError: the filter or another parameter cannot be understood.
             DatabaseUnavailableError: Postgres is down.
         """
+        deadline = deadline or Deadline.after(request.timeout_ms)
         trace = Trace()
         with trace.stage("total"):
             with trace.stage("plan"), trace.sql(), transaction(self.pool) as connection:
                 generation = active_generation(connection, request.collection)
-            embedding = self._embed(request.mode, request.meaning, generation, trace)
-            found = self._find(request, embedding, trace)
-            documents, reranking = self._rerank(request, group_documents(found.passages), trace)
+                learned = read_learned(connection, generation)
+            plan = plan_reranking(request, learned.rerank_profile, self.settings)
+            embedding = self._embed(request.mode, request.meaning, generation, deadline, trace)
+            found = self._find(request, plan, embedding, deadline, trace)
+            documents, reranking = self._rerank(
+                plan, group_documents(found.passages), deadline, trace
+            )
+            documents, cut = judge(request, learned, documents, hybrid=embedding is not None)
             if found.diversity > 0:
                 with trace.stage("diversify"), trace.sql(), transaction(self.pool) as connection:
                     documents = diversify(connection, generation.id, documents, found.diversity)
-            facets = self._count(request, found, trace)
+            facets = self._count(request, found, deadline, trace)
             with trace.stage("present"):
-                top = documents[: request.k]
+                top = [document.shown() for document in documents[: request.k]]
                 kept = _kept(request, found)
                 with trace.sql(), transaction(self.pool) as connection:
                     marked = _mark(connection, generation, kept, top)
@@ -70,9 +99,11 @@ class Searcher:
                         next_cursor = save_snapshot(
                             connection, generation.id, kept, documents, shown=len(top)
                         )
-                snippets = self._choose(generation, embedding, top, marked, trace)
+                snippets = self._choose(
+                    generation, embedding, top, marked, deadline=deadline, trace=trace
+                )
                 results = present(top, snippets)
-        return SearchResponse(
+        answer = SearchResponse(
             results=results,
             degraded=trace.degraded,
             complete=kept["complete"],
@@ -80,13 +111,15 @@ class Searcher:
             corrections=kept["corrections"],
             relaxed=kept["relaxed"],
             reranked=summarise(reranking),
+            cut=cut,
             facets=facets,
             next_cursor=next_cursor,
             timings=trace.timings(),
             explain=trace.explain(generation, found.explained) if request.explain else None,
         )
+        return answer.embedded(cached=trace.query_embedding_cached)
 
-    def next_page(self, request: PageRequest) -> SearchResponse:
+    def next_page(self, request: PageRequest, deadline: Deadline) -> SearchResponse:
         """Answer with more of a list that a search kept: in its order, with the texts of now.
 
         Raises:
@@ -104,13 +137,16 @@ class Searcher:
                     raise CursorExpiredError(
                         "the collection was dropped meanwhile", field="cursor", mend="search again"
                     )
-                marked = _mark(connection, generation, kept, page.documents)
+                shown = [document.shown() for document in page.documents]
+                marked = _mark(connection, generation, kept, shown)
             # For the snippets alone: the search before has told what it went without.
-            embedding = self._embed(kept["mode"], kept["meaning"], generation, trace)
+            embedding = self._embed(kept["mode"], kept["meaning"], generation, deadline, trace)
             with trace.stage("present"):
-                snippets = self._choose(generation, embedding, page.documents, marked, trace)
-                results = present(page.documents, snippets, page.ranks)
-        return SearchResponse(
+                snippets = self._choose(
+                    generation, embedding, shown, marked, deadline=deadline, trace=trace
+                )
+                results = present(shown, snippets, page.ranks)
+        answer = SearchResponse(
             results=results,
             degraded=[],
             complete=kept["complete"],
@@ -122,9 +158,10 @@ class Searcher:
             gone=page.gone,
             timings=trace.timings(),
         )
+        return answer.embedded(cached=trace.query_embedding_cached)
 
     def _embed(
-        self, mode: str, query: str, generation: Generation, trace: Trace
+        self, mode: str, query: str, generation: Generation, deadline: Deadline, trace: Trace
     ) -> QueryEmbedding | None:
         if mode == "lexical":
             return None
@@ -136,9 +173,10 @@ class Searcher:
                     generation.embedding_model,
                     generation.embedding_dimension,
                     query,
+                    timeout_ms=deadline.part_ms(EMBED_SHARE, self.settings.encode_timeout_ms),
                 )
         except NoAnswerError as error:
-            trace.degrade("vector", error.reason)
+            trace.degrade("vector", error.reason, error.retry_after_ms)
             return None
         if embedding.truncated:
             trace.degrade("vector", "query_truncated")
@@ -147,34 +185,41 @@ class Searcher:
         return embedding
 
     def _find(
-        self, request: SearchRequest, embedding: QueryEmbedding | None, trace: Trace
+        self,
+        request: SearchRequest,
+        plan: RerankPlan | None,
+        embedding: QueryEmbedding | None,
+        deadline: Deadline,
+        trace: Trace,
     ) -> FoundCandidates:
         mode = request.mode if embedding is not None else "lexical"
         with trace.stage("candidates"), trace.sql(), transaction(self.pool) as connection:
             return find_candidates(
-                connection, request, mode, embedding.vector if embedding else None
+                connection,
+                request,
+                mode,
+                embedding.vector if embedding else None,
+                candidates=request.candidates(plan.most if plan else 0),
+                time_left_ms=deadline.part_whole_ms(CANDIDATES_SHARE),
             )
 
     def _rerank(
-        self, request: SearchRequest, documents: list[RankedDocument], trace: Trace
+        self,
+        plan: RerankPlan | None,
+        documents: list[RankedDocument],
+        deadline: Deadline,
+        trace: Trace,
     ) -> tuple[list[RankedDocument], Reranking | None]:
-        if request.rerank is None:
+        if plan is None:
             return documents, None
+        plan = replace(plan, budget_ms=deadline.part_ms(RERANK_SHARE, plan.budget_ms))
         with trace.stage("rerank"):
-            ranked, reranking = rerank(
-                self.sender,
-                request.rerank,
-                request.meaning,
-                documents,
-                self.settings.rerank_weight,
-            )
-        if reranking.reason is not None:
-            trace.degrade("rerank", reranking.reason)
-        trace.model_ms += reranking.model_ms
+            ranked, reranking = rerank(self.sender, plan, documents, self.pace.now())
+        trace.reranked(reranking, plan.budget_ms)
         return ranked, reranking
 
     def _count(
-        self, request: SearchRequest, found: FoundCandidates, trace: Trace
+        self, request: SearchRequest, found: FoundCandidates, deadline: Deadline, trace: Trace
     ) -> dict[str, list[FacetValue]] | None:
         if request.facets is None:
             return None
@@ -182,6 +227,9 @@ class Searcher:
         if request.mode != "vector":
             # Before the rest, where no open quote can take them in; any of the words counts.
             query = " ".join([*found.corrections.values(), request.query])
+        if deadline.part_ms(FACETS_SHARE) < 1:
+            trace.degrade("facets", "timeout")
+            return None
         try:
             with trace.stage("facets"), trace.sql(), transaction(self.pool) as connection:
                 counts = count_facets(
@@ -190,7 +238,11 @@ class Searcher:
                     request.facets,
                     filter=request.filter,
                     query=query,
+                    timeout_ms=deadline.part_whole_ms(FACETS_SHARE),
                 )
+        except TimeoutError:
+            trace.degrade("facets", "timeout")
+            return None
         except InvalidInputError as error:
             # What the function calls them.
             if error.field == "fields":
@@ -204,6 +256,8 @@ class Searcher:
         embedding: QueryEmbedding | None,
         documents: Sequence[RankedDocument],
         marked: Sequence[str],
+        *,
+        deadline: Deadline,
         trace: Trace,
     ) -> list[Snippet]:
         """Return a snippet of each passage, in the documents' order.
@@ -212,7 +266,8 @@ class Searcher:
         """
         passages = [passage for document in documents for passage in document.passages]
         best = [place for place, passage in enumerate(passages) if passage.passage == 1]
-        compared = embedding if self.settings.snippet_budget_ms > 0 else None
+        budget_ms = deadline.part_ms(SNIPPETS_SHARE, self.settings.snippet_budget_ms)
+        compared = embedding if budget_ms > 0 else None
         started = time.perf_counter()
         choice = choose_snippets(
             self.sender,
@@ -221,7 +276,7 @@ class Searcher:
             [passages[place].text for place in best],
             [marked[place] for place in best],
             marks=RAW_MARKS,
-            budget_ms=self.settings.snippet_budget_ms,
+            budget_ms=budget_ms,
         )
         trace.choose(choice, 1000 * (time.perf_counter() - started))
         chosen = dict(zip(best, choice.snippets, strict=True))

@@ -2,7 +2,8 @@
 
 import json
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import celery.states
@@ -15,7 +16,7 @@ from redis.retry import Retry
 from service.celery_settings import common_settings
 from service.errors import InvalidInputError
 from service.search.answer_inbox import InboxPool
-from service.task_names import ALIVE_PREFIX, PULSE_PREFIX
+from service.task_names import ALIVE_PREFIX, PULSES_PREFIX
 
 #: The longest wait for Redis to connect, or to answer one command: it takes a millisecond or two,
 #: and a search would rather degrade than wait for one that hangs.
@@ -23,22 +24,44 @@ COMMAND_SECONDS = 0.5
 
 
 class NoAnswerError(Exception):
-    """A worker's answer did not come; ``reason`` says why in one stable word."""
+    """A worker's answer did not come; ``reason`` says why in one stable word.
 
-    def __init__(self, reason: str) -> None:
+    ``retry_after_ms`` says when to ask again, where the worker knows.
+    """
+
+    def __init__(self, reason: str, retry_after_ms: float | None = None) -> None:
         self.reason = reason
+        self.retry_after_ms = retry_after_ms
         super().__init__(reason)
 
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """What a living worker says of itself."""
+    """What a living worker says of itself; from ``tokens_per_second`` on, of its model.
+
+    Those are 0 while nothing is known. ``tokens_per_second`` counts padded tokens while the model
+    runs alone, ``overhead_ms`` is what a call costs beside them. ``waiting_tokens`` is the depth of
+    its queue, ``batch_fill`` the mean share of a run's budget that the last minute's runs filled.
+    ``dropped`` counts sequences whose deadline came first, ``refused`` those turned away at once.
+    ``warnings`` say where the cards of its models contradict their own files; each begins with the
+    model's name.
+    """
 
     queue: str
     host: str
     pid: int
     model: str
     backend: str
+    resident_bytes: int = 0
+    tokens_per_second: float = 0.0
+    overhead_ms: float = 0.0
+    waiting_tokens: int = 0
+    batch_fill: float = 0.0
+    runs: int = 0
+    sequences: int = 0
+    dropped: int = 0
+    refused: int = 0
+    warnings: Sequence[str] = ()
 
 
 class TaskSender:
@@ -74,7 +97,8 @@ class TaskSender:
             worker_deadline: where the worker is to stop earlier than that.
 
         Raises:
-            NoAnswerError: "no_worker" (none is alive), "timeout", "redis_down" or "worker_error".
+            NoAnswerError: "no_worker" (none is alive), "timeout", "overloaded" (the worker has too
+                much to do), "redis_down" or "worker_error".
         """
         kwargs = {**kwargs, "deadline": worker_deadline or deadline}
         try:
@@ -90,7 +114,10 @@ class TaskSender:
             raise NoAnswerError("timeout")
         if answer["status"] != celery.states.SUCCESS:
             raise NoAnswerError("worker_error")
-        return answer["result"]
+        result = answer["result"]
+        if isinstance(result, dict) and "busy_ms" in result:
+            raise NoAnswerError("overloaded", result["busy_ms"])
+        return result
 
     def _send(
         self, task: str, queue: str, kwargs: dict[str, Any], task_id: str, deadline: float
@@ -135,6 +162,20 @@ def connect_redis(redis_url: str) -> redis.Redis:
 
 def read_pulses(client: redis.Redis, queue: str) -> list[Pulse]:
     """Return what the living workers of a queue say of themselves; raises redis.RedisError."""
-    keys = client.scan_iter(f"{PULSE_PREFIX}{queue}:*", count=1000)
-    values = [client.get(key) for key in keys]
-    return [Pulse(**json.loads(value)) for value in values if value is not None]
+    name = f"{PULSES_PREFIX}{queue}"
+    keys = sorted(client.smembers(name))
+    values = dict(zip(keys, client.mget(keys), strict=True)) if keys else {}
+    if ended := [key for key, value in values.items() if value is None]:
+        client.srem(name, *ended)
+    pulses = (_read_pulse(value) for value in values.values() if value is not None)
+    return [pulse for pulse in pulses if pulse is not None]
+
+
+def _read_pulse(value: bytes | str) -> Pulse | None:
+    """Return a pulse, None for what is none; what another version says besides is passed over."""
+    try:
+        said = json.loads(value)
+        known = {field.name: said[field.name] for field in fields(Pulse) if field.name in said}
+        return Pulse(**known)
+    except (TypeError, ValueError):
+        return None

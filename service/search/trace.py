@@ -4,11 +4,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from service.collections.collection import Generation
-from service.search.results import Degradation
+from service.search.rerank import ModelRun, Reranking
+from service.search.results import Degradation, DegradedStage
 from service.search.semantic_snippets import SnippetChoice
 
 
@@ -21,6 +22,7 @@ class Trace:
     sql_ms: float = 0.0
     query_embedding_cached: bool | None = None
     snippets: dict[str, Any] = field(default_factory=dict)
+    rerank: dict[str, Any] | None = None
     _stages: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
@@ -41,9 +43,29 @@ class Trace:
         finally:
             self.sql_ms += 1000 * (time.perf_counter() - started)
 
-    def degrade(self, stage: Literal["vector", "rerank"], reason: str) -> None:
+    def degrade(
+        self, stage: DegradedStage, reason: str, retry_after_ms: float | None = None
+    ) -> None:
         """Note that a stage could not do its part."""
-        self.degraded.append(Degradation(stage=stage, reason=reason))
+        self.degraded.append(Degradation(stage=stage, reason=reason, retry_after_ms=retry_after_ms))
+
+    def reranked(self, reranking: Reranking, budget_ms: float) -> None:
+        """Note what became of a reranking, and how its depth was chosen."""
+        stages: tuple[DegradedStage, DegradedStage] = ("rerank", "rerank_second")
+        for stage, run in zip(stages, reranking.runs, strict=False):
+            self.model_ms += run.model_ms
+            if run.reason is not None:
+                self.degrade(stage, run.reason, run.retry_after_ms)
+        choice = reranking.choice
+        self.rerank = {
+            "depth": choice.depth,
+            "reason": choice.reason,
+            "affordable": choice.affordable,
+            "budget_ms": round(budget_ms, 1),
+            "pace": asdict(choice.pace),
+            "clarity": choice.clarity and asdict(choice.clarity),
+            "models": [_told(run) for run in reranking.runs],
+        }
 
     def choose(self, choice: SnippetChoice, milliseconds: float) -> None:
         """Note what chose the snippets.
@@ -61,6 +83,7 @@ class Trace:
             "embedding_model": generation.embedding_model,
             "query_embedding_cached": self.query_embedding_cached,
             "candidates": candidates,
+            "rerank": self.rerank,
             "snippets": self.snippets,
             "sql_ms": round(self.sql_ms, 3),
             "model_ms": round(self.model_ms, 3),
@@ -69,3 +92,12 @@ class Trace:
     def timings(self) -> dict[str, float]:
         """Return the milliseconds of each stage."""
         return {name: round(milliseconds, 3) for name, milliseconds in self._stages.items()}
+
+
+def _told(run: ModelRun) -> dict[str, Any]:
+    return {
+        "model": run.model,
+        "scored": run.scored,
+        "of": run.of,
+        "model_ms": round(run.model_ms, 3),
+    }

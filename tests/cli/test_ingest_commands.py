@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from service.db.connection import connect
 from tests.cli.conftest import Run, found, shown
 from tests.support.stack import RealStack
 
@@ -183,3 +184,25 @@ def test_what_cannot_be_loaded_is_an_error(
     first = done.stderr.splitlines()[0]
     assert first.startswith("error: ")
     assert error in first
+
+
+def test_chunks_longer_than_the_model_reads_are_a_warning(
+    run: Run, stack: RealStack, collection: str
+) -> None:
+    lines = '{"id": "a", "text": "one"}\n{"id": "b", "text": "two"}\n'
+    loaded = run("ingest", collection, "-", stdin=lines)
+    assert "warning" not in loaded.stderr
+    with connect(stack.record.database_url) as connection:
+        connection.execute(
+            "UPDATE rankgres.chunk SET token_count = 999 WHERE document_id = 'a' AND generation_id "
+            "IN (SELECT id FROM rankgres.generation WHERE collection_id = "
+            "(SELECT id FROM rankgres.collection WHERE name = %s))",
+            [collection],
+        )
+        connection.commit()
+    for again in (
+        run("ingest", collection, "-", stdin=lines),
+        run("collection", "show", collection),
+    ):
+        assert again.returncode == 0, again.stderr
+        assert "1 of 2 chunks (50.0%) are longer than the 256 tokens" in again.stderr

@@ -76,6 +76,7 @@ def test_json_is_the_answer_of_the_service(run: Run, filled: str) -> None:
         "corrections",
         "relaxed",
         "reranked",
+        "cut",
         "facets",
         "next_cursor",
         "gone",
@@ -93,6 +94,15 @@ def test_a_correction_is_told_before_the_results(run: Run, filled: str) -> None:
     assert lines[1].split() == ["1", "Otters", "otter"]
     typed = run("search", filled, "otetr", "--mode", "lexical", "--no-correct")
     assert typed.stdout.startswith("nothing found\n")
+
+
+def test_options_of_reranking_go_to_the_search(run: Run, filled: str) -> None:
+    sizes = ("--depth", "2", "-k", "1", "--budget-ms", "30000", "--no-adaptive", "--weight", "9")
+    answer = json.loads(run("search", filled, "fish", "--json", "--explain", *sizes).stdout)
+    assert (answer["reranked"]["of"], answer["explain"]["rerank"]["reason"]) == (2, "request")
+    refused = run("search", filled, "fish", "--depth", "2")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: a depth of 2 leaves some of the 10 results unscored")
 
 
 def test_facets_are_a_table_below_the_results(run: Run, filled: str) -> None:
@@ -124,6 +134,8 @@ def test_a_list_is_read_on_by_the_cursor_that_is_printed(run: Run, filled: str) 
         (["--recency", '{"field": "legs", "scale": "1 day"}', "--diversity", "0"], ["heron"]),
         (["--fusion", "rrf", "--lexical-weight", "1"], ["heron"]),
         (["--language", "english"], ["heron"]),
+        (["--timeout-ms", "60000"], ["heron"]),
+        (["--min-relevance", "0"], []),
     ],
     ids=" ".join,
 )

@@ -1,6 +1,7 @@
-"""``rankgres collection profile`` and ``rankgres tune`` against a running stack."""
+"""``rankgres collection profile``, ``tune`` and ``calibrate`` against a running stack."""
 
 import json
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
+from service.collections.learned import RerankProfile, list_calibrations, read_rerank_profile
 from service.collections.profile import parse_profile, read_profile, write_profile
 from service.db.connection import Connection, connect
+from service.search.relevance import Calibration
 from tests.cli.conftest import Run
 from tests.support.stack import RealStack
 
@@ -157,5 +160,101 @@ def test_what_cannot_be_tuned_is_an_error(
     run: Run, filed: str, judged: list[str], arguments: list[str], error: str
 ) -> None:
     failed = run("tune", filed, *judged, *GRID, *arguments)
+    assert failed.returncode == 2, failed.stdout
+    assert error in failed.stderr
+
+
+def test_parameters_of_the_reranking_stand_beside_the_others(
+    run: Run, database: Connection, filed: str
+) -> None:
+    rules = {"rules": [{"agreement": 0.5, "margin": 0.1, "depth": 20}]}
+    done = run(
+        "collection", "profile", filed, "--set", "rerank.weight=0.7", "--set", "fusion=rrf",
+        "--set", f"rerank.adaptive={json.dumps(rules)}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "the reranker's z-score" in " ".join(done.stdout.split())
+    assert read_rerank_profile(database, filed) == RerankProfile(weight=0.7, adaptive=rules)
+    assert profile(database) == {"fusion": "rrf"}
+    done = run("collection", "profile", filed, "--unset", "rerank.adaptive", "--json")
+    assert json.loads(done.stdout) == {"fusion": "rrf", "rerank.weight": 0.7}
+    failed = run("collection", "profile", filed, "--set", 'rerank.adaptive={"rules": [3]}')
+    assert failed.returncode == 2
+    assert "no depth policy" in failed.stderr
+    run("collection", "profile", filed, "--reset")
+    assert read_rerank_profile(database, filed) == RerankProfile()
+    assert profile(database) == {}
+
+
+def test_reranking_is_learned_kept_and_removed_again(
+    run: Run, database: Connection, filed: str, judged: list[str], tmp_path: Path
+) -> None:
+    tuned = run(
+        "tune", filed, *judged, "--rerank", "--candidates", "25", "--values", "weight=0,0.3",
+        "--tolerance", "0.5", "--write", "--json", "out.json",
+    )  # fmt: skip
+    assert tuned.returncode == 0, tuned.stderr
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert [row["weight"] for row in found["weight"]["tried"]] == [0.0, 0.3]
+    assert found["depth"]["chosen"] == 20  # with that tolerance, the least there is
+    assert found["depth"]["objection"] is None
+    assert found["adaptive"]["objection"] == "no rule saves anything within the tolerance"
+    kept = read_rerank_profile(database, filed)
+    assert kept.as_json() == found["profile"]
+    assert kept.candidates == 20
+    assert (kept.source or "").startswith("rankgres tune --rerank, 40 judged queries, ")
+    assert "written to filed" in tuned.stdout
+    run("collection", "profile", filed, "--reset")
+    assert read_rerank_profile(database, filed) == RerankProfile()
+
+
+def test_calibrated_scores_give_every_hit_a_relevance(
+    run: Run, database: Connection, filed: str, judged: list[str], http: httpx.Client
+) -> None:
+    done = run("calibrate", filed, *judged, "--candidates", "20", "--folds", "4")
+    assert done.returncode == 0, done.stderr
+    kept = {each.target: each for each in list_calibrations(database, filed)}
+    assert kept["fused"].figures["queries"] == kept["fused"].judged_queries == 40
+    assert kept["fused"].figures["unjudged"] == "not-relevant"
+    body = {"query": f"tides q{7 * 7919}", "rerank": False, "k": 20}
+    hits = http.post(f"/collections/{filed}/search", json=body).json()["results"]
+    relevances = [hit["relevance"] for hit in hits]
+    assert relevances == sorted(relevances, reverse=True)
+    assert 1 > relevances[0] > relevances[-1] > 0
+    assert "rankgres calibrate, 40 judged queries" in hits[0]["relevance_source"]
+    assert "calibration error" in run("calibrate", filed).stdout
+    # Under another profile, fused scores are other scores.
+    write_profile(database, filed, parse_profile({"fusion": "rrf"}))
+    (first, *_) = http.post(f"/collections/{filed}/search", json=body).json()["results"]
+    assert first["relevance"] is None
+    assert "the search profile has changed" in " ".join(run("calibrate", filed).stdout.split())
+    forgotten = run("calibrate", filed, "--forget")
+    assert f"{len(kept)} calibrations removed" in forgotten.stdout
+    assert list_calibrations(database, filed) == []
+
+
+def test_a_calibration_is_printed_for_a_card_and_then_not_kept(
+    run: Run, database: Connection, filed: str, judged: list[str]
+) -> None:
+    done = run("calibrate", filed, *judged, "--candidates", "20", "--limit", "8", "--print")
+    assert done.returncode == 0, done.stderr
+    card = tomllib.loads(done.stdout)
+    assert Calibration.from_json(card["calibration"]).source.startswith("rankgres calibrate, 8 ")
+    assert list_calibrations(database, filed) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["tune", "--rerank", "--values", "fusion=rrf"], "'fusion' is not searched with --rerank"),
+        (["tune", "--rerank", "--latency-limit-ms", "9"], "a reranking has no --latency-limit-ms"),
+        (["calibrate", "--relevant-from", "2"], "no judgement has a grade of 2"),
+    ],
+)
+def test_what_cannot_be_learned_is_an_error(
+    run: Run, filed: str, judged: list[str], arguments: list[str], error: str
+) -> None:
+    command, *rest = arguments
+    failed = run(command, filed, *judged, "--candidates", "20", *rest)
     assert failed.returncode == 2, failed.stdout
     assert error in failed.stderr

@@ -91,7 +91,8 @@ def assert_not_reranked(http: httpx.Client, *reasons: str) -> None:
     assert asked.ids == expected
     assert set(asked.degraded) == {"rerank"}
     assert asked.degraded["rerank"] in reasons
-    assert asked.answer["reranked"] == {"state": "none", "scored": 0, "of": 3, "model": None}
+    reranked = asked.answer["reranked"]
+    assert (reranked["state"], reranked["scored"], reranked["of"]) == ("none", 0, 3)
     assert asked.seconds < BUDGET_SECONDS + BUSY_SECONDS
 
 

@@ -22,6 +22,15 @@ def answered(http: httpx.Client, collection: str, **body: Any) -> Any:
     return answer.json()
 
 
+def told(results: list[Any]) -> list[Any]:
+    """Return the results without the snippets that a budget in milliseconds decides."""
+    for result in results:
+        for passage in result["passages"]:
+            if passage["snippet_source"] != "words":
+                del passage["snippet"], passage["snippet_source"]
+    return results
+
+
 def ids(answer: Any) -> list[str]:
     return [result["id"] for result in answer["results"]]
 
@@ -34,12 +43,12 @@ def test_pages_are_disjoint_and_complete(
     whole = answered(http, library, query=QUERY, k=100, rerank=rerank)
     assert whole["next_cursor"] is None
     page = answered(http, library, query=QUERY, k=size, rerank=rerank, page=True)
-    seen = page["results"]
+    seen = told(page["results"])
     while page["next_cursor"] is not None:
         page = answered(http, library, cursor=page["next_cursor"], k=size)
         assert (page["gone"], page["complete"], page["corrections"]) == (0, True, {})
-        seen = seen + page["results"]
-    assert seen == whole["results"]
+        seen = seen + told(page["results"])
+    assert seen == told(whole["results"])
 
 
 def test_a_document_deleted_meanwhile_is_counted_and_left_out(

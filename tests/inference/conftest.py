@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from service.model_cards import DEFAULT_ENCODER, DEFAULT_RERANKER
+from service.model_cards import DEFAULT_ENCODER, DEFAULT_RERANKER, reranker_card
 from service.settings import Settings
+from workers.inference.cross_encoder import CrossEncoder, load_cross_encoder
 from workers.inference.encoder import Encoder, load_encoder
-from workers.inference.reranker import Reranker, load_reranker
 
 BACKENDS = ("onnx-int8", "onnx-fp32", "torch")
 
@@ -39,8 +39,8 @@ def encoder(settings: Settings) -> Iterator[Encoder]:
 
 
 @pytest.fixture(scope="session")
-def reranker(settings: Settings) -> Iterator[Reranker]:
-    loaded = load_reranker(DEFAULT_RERANKER, settings)
+def reranker(settings: Settings) -> Iterator[CrossEncoder]:
+    loaded = load_cross_encoder(reranker_card(DEFAULT_RERANKER), settings)
     yield loaded
     loaded.close()
 
@@ -54,8 +54,8 @@ def exact_encoder(model_home: Path) -> Iterator[Encoder]:
 
 
 @pytest.fixture(scope="session")
-def exact_reranker(model_home: Path) -> Iterator[Reranker]:
+def exact_reranker(model_home: Path) -> Iterator[CrossEncoder]:
     """Return the reference: torch in fp32."""
-    loaded = load_reranker(DEFAULT_RERANKER, settings_for("torch", model_home))
+    loaded = load_cross_encoder(reranker_card(DEFAULT_RERANKER), settings_for("torch", model_home))
     yield loaded
     loaded.close()

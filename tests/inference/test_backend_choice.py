@@ -38,4 +38,9 @@ def test_no_source_of_the_library_loads_torch_but_its_own_backend() -> None:
     importing = {
         path.name for path in inference.glob("*.py") if "\nimport torch\n" in path.read_text()
     }
-    assert importing == {"onnx_export.py", "torch_backend.py"}
+    assert importing == {
+        "late_interaction.py",
+        "late_pairs.py",
+        "onnx_export.py",
+        "torch_backend.py",
+    }

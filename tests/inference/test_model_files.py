@@ -18,7 +18,10 @@ def test_the_default_encoder_comes_from_its_package_without_importing_it() -> No
 
 
 def test_the_default_reranker_travels_with_the_workers() -> None:
-    assert [path.name for path in weights(locate(DEFAULT_RERANKER))] == ["model.safetensors"]
+    assert [path.name for path in weights(locate(DEFAULT_RERANKER))] == [
+        "model.safetensors",
+        "query_weights.safetensors",
+    ]
 
 
 def test_a_path_is_its_own_location() -> None:

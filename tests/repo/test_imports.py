@@ -69,11 +69,11 @@ def test_service_and_migrations_import_no_model_code_and_no_worker() -> None:
     assert forbidden_imports(files, SERVICE_FORBIDS) == []
 
 
-def test_models_are_touched_in_workers_inference_alone() -> None:
+def test_models_are_touched_where_they_are_run_and_trained_alone() -> None:
     files = [
         path
         for path in python_files("workers")
-        if not relative(path).startswith("workers/inference/")
+        if not relative(path).startswith(("workers/inference/", "workers/training/"))
     ]
     assert files
     assert forbidden_imports(files, MODEL_PACKAGES) == []

@@ -10,7 +10,8 @@ from service.db.connection import Connection, Pool, connect, transaction
 from service.errors import CursorExpiredError, InvalidInputError
 from service.search.candidates import Candidate
 from service.search.pages import Page, load_page, save_snapshot, sweep_snapshots
-from service.search.rerank import RankedDocument, group_documents
+from service.search.ranking import ModelScore, RankedDocument, group_documents
+from service.search.relevance import Judged
 from tests.support.collections import Row, chunk, make_collection, replace_chunks, search, value
 from workers.tend_generations import sweep_search_snapshots
 
@@ -36,7 +37,14 @@ def ranked(rows: Sequence[Row]) -> list[RankedDocument]:
     """Rerank what a search found to the opposite order."""
     documents = group_documents([Candidate(**row._asdict()) for row in rows])[::-1]
     return [
-        replace(document, score=1 / place, rerank_score=-place / 3, rerank_rank=place)
+        replace(
+            document,
+            score=1 / place,
+            rerank=ModelScore("small", -place / 3, place),
+            second=ModelScore("large", place / 7, 3) if place < 12 else None,
+            window=(4, 7) if place % 2 else None,
+            judged=Judged(place / 100, "25 judged queries"),
+        )
         for place, document in enumerate(documents, start=1)
     ]
 

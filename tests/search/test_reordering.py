@@ -6,7 +6,13 @@ from collections.abc import Sequence
 import pytest
 
 from service.search.candidates import Candidate
-from service.search.rerank import RankedDocument, _reorder, group_documents, z_scores
+from service.search.ranking import (
+    ModelScore,
+    RankedDocument,
+    group_documents,
+    rerank_by,
+    z_scores,
+)
 
 
 def candidate(document_id: str, rank: int, score: float, passage: int = 1) -> Candidate:
@@ -39,6 +45,16 @@ def ids(documents: Sequence[RankedDocument]) -> str:
     return "".join(document.best.document_id for document in documents)
 
 
+def reorder(
+    documents: Sequence[RankedDocument], scores: Sequence[float | None], weight: float
+) -> list[RankedDocument]:
+    return rerank_by(documents, scores, "m", weight)
+
+
+def said(documents: Sequence[RankedDocument]) -> list[ModelScore | None]:
+    return [document.rerank for document in documents]
+
+
 def test_z_scores_count_standard_deviations_from_the_mean() -> None:
     # Mean 4; squared deviations 4, 0, 4; deviation sqrt(8 / 3).
     unit = 2 / math.sqrt(8 / 3)
@@ -63,39 +79,38 @@ def test_passages_of_one_document_become_one_document_in_fused_order() -> None:
 
 
 def test_a_weight_of_0_keeps_fused_order() -> None:
-    assert ids(_reorder(fused(3, 2, 1), [0, 5, 9], weight=0)) == "abc"
+    assert ids(reorder(fused(3, 2, 1), [0, 5, 9], weight=0)) == "abc"
 
 
 def test_a_large_weight_lets_the_reranker_decide() -> None:
-    ordered = _reorder(fused(3, 2, 1), [0, 5, 9], weight=100)
+    ordered = reorder(fused(3, 2, 1), [0, 5, 9], weight=100)
     assert ids(ordered) == "cba"
-    assert [document.rerank_rank for document in ordered] == [1, 2, 3]
-    assert [document.rerank_score for document in ordered] == [9, 5, 0]
+    assert said(ordered) == [ModelScore("m", 9, 1), ModelScore("m", 5, 2), ModelScore("m", 0, 3)]
 
 
 def test_the_score_is_the_weighted_sum_of_both_z_scores() -> None:
-    first, second = _reorder(fused(2, 1), [0, 10], weight=0.5)
+    first, second = reorder(fused(2, 1), [0, 10], weight=0.5)
     # Of two values the z-scores are 1 and -1.
     assert ids([first, second]) == "ab"
     assert [first.score, second.score] == pytest.approx([1 - 0.5, -1 + 0.5])
 
 
 def test_what_was_not_scored_follows_in_fused_order() -> None:
-    ordered = _reorder(fused(5, 4, 3, 2, 1), [1, None, 9, None], weight=100)
+    ordered = reorder(fused(5, 4, 3, 2, 1), [1, None, 9, None], weight=100)
     assert ids(ordered) == "cabde"
-    assert [document.rerank_rank for document in ordered] == [1, 2, None, None, None]
+    assert said(ordered) == [ModelScore("m", 9, 1), ModelScore("m", 1, 2), None, None, None]
     # Left as it was: fused scores are of another kind than sums of z-scores.
     assert [document.score for document in ordered[2:]] == [4, 2, 1]
 
 
 def test_ties_keep_fused_order() -> None:
-    assert ids(_reorder(fused(1, 1, 1), [7, 7, 7], weight=1)) == "abc"
+    assert ids(reorder(fused(1, 1, 1), [7, 7, 7], weight=1)) == "abc"
 
 
 def test_without_any_score_nothing_moves() -> None:
     documents = fused(3, 2, 1)
-    assert _reorder(documents, [None, None], weight=1) == documents
+    assert reorder(documents, [None, None], weight=1) == documents
 
 
 def test_one_scored_document_alone_comes_first() -> None:
-    assert ids(_reorder(fused(3, 2), [None, -8], weight=1)) == "ba"
+    assert ids(reorder(fused(3, 2), [None, -8], weight=1)) == "ba"

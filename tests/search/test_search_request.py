@@ -63,6 +63,11 @@ def test_a_request_cannot_be_changed() -> None:
         {"filter": {"a": float("inf")}},
         {"rerank": {"candidates": 0}},
         {"rerank": {"budget_ms": 60_001}},
+        {"rerank": {"depth": 0}},
+        {"rerank": {"weight": -1}},
+        {"rerank": {"weight": float("inf")}},
+        {"timeout_ms": 0},
+        {"min_relevance": 1.1},
         {"unknown": 1},
     ],
     ids=repr,
@@ -73,9 +78,9 @@ def test_what_cannot_be_searched_is_refused(values: dict[str, Any]) -> None:
 
 
 def test_there_are_as_many_candidates_as_results_or_reranked_need() -> None:
-    assert request(k=20).candidates == 20
-    assert request(k=20, rerank={"candidates": 5}).candidates == 20
-    assert request(k=5, rerank={"candidates": 30}).candidates == 30
+    assert request(k=20).candidates(0) == 20
+    assert request(k=20).candidates(5) == 20
+    assert request(k=5).candidates(30) == 30
 
 
 @pytest.mark.parametrize(
@@ -97,15 +102,15 @@ def test_models_do_not_read_what_is_excluded(query: str, meaning: str) -> None:
 
 
 def test_a_list_that_is_paged_through_is_longer() -> None:
-    assert request(page=True).candidates == 200
-    assert request(page=True, stage_candidates=50).candidates == 200
-    assert request(page=True, stage_candidates=500).candidates == 500
-    assert request(page=True, k=1000).candidates == 1000
+    assert request(page=True).candidates(0) == 200
+    assert request(page=True, stage_candidates=50).candidates(0) == 200
+    assert request(page=True, stage_candidates=500).candidates(0) == 500
+    assert request(page=True, k=1000).candidates(0) == 1000
 
 
 def test_a_profile_can_set_whatever_a_search_leaves_open() -> None:
     left_open = {name for name, value in request().model_dump().items() if value is None}
-    of_one_search = {"filter", "facets", "rerank"}
+    of_one_search = {"filter", "facets", "rerank", "timeout_ms", "min_relevance"}
     assert left_open - of_one_search <= set(SearchProfile.model_fields)
 
 
@@ -115,12 +120,46 @@ def test_a_body_without_a_query_names_it() -> None:
     assert raised.value.field == "query"
 
 
-def test_reranking_is_sized_by_the_settings() -> None:
+def test_reranking_is_sized_by_the_request_the_collection_or_the_settings() -> None:
     defaults = Settings.model_fields
-    assert RerankRequest() == RerankRequest(
-        candidates=defaults["rerank_candidates"].default,
-        budget_ms=defaults["rerank_budget_ms"].default,
-    )
+    assert RerankRequest().budget_ms == defaults["rerank_budget_ms"].default == 200
+    assert RerankRequest().most(10, None) == defaults["rerank_candidates"].default == 100
+    assert RerankRequest().most(10, 40) == 40
+    assert RerankRequest(candidates=7).most(10, 40) == 7
+    assert RerankRequest(candidates=7, depth=7).most(7, None) == 7
+
+
+def test_there_are_twice_as_many_candidates_as_results_to_choose_from() -> None:
+    assert RerankRequest().most(80, None) == 160
+    assert RerankRequest().most(80, 40) == 160
+    assert RerankRequest().most(1000, None) == 1000
+    # Whoever says how many means it.
+    assert RerankRequest(candidates=50).most(80, None) == 50
+    assert RerankRequest(depth=300).most(10, None) == 300
+
+
+@pytest.mark.parametrize(
+    ("rerank", "says", "mend"),
+    [
+        ({"depth": 9}, "9 leaves some of the 10", "at least k"),
+        ({"depth": 30, "candidates": 20}, "30 is more than the 20", "raise candidates"),
+    ],
+    ids=repr,
+)
+def test_a_depth_goes_with_k_and_candidates(rerank: dict[str, int], says: str, mend: str) -> None:
+    body = SearchBody.model_validate({"query": "q", "k": 10, "rerank": rerank})
+    with pytest.raises(InvalidInputError, match=says) as raised:
+        body.for_collection("c")
+    assert (raised.value.field, raised.value.value) == ("rerank.depth", rerank["depth"])
+    assert mend in (raised.value.mend or "")
+
+
+@pytest.mark.parametrize(
+    "rerank", [{"depth": 10}, {"depth": 20, "candidates": 20}, {"candidates": 3}], ids=repr
+)
+def test_a_depth_that_can_be_is_taken(rerank: dict[str, int]) -> None:
+    body = SearchBody.model_validate({"query": "q", "k": 10, "rerank": rerank})
+    assert body.for_collection("c").rerank == RerankRequest.model_validate(rerank)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from service.model_cards import EncoderCard, encoder_card
 from service.settings import Settings
 from workers import loaded_models
 from workers.inference.encoder import Encoder, Encoding, Role
+from workers.inference.load import Load
 from workers.inference.model_files import locate
 from workers.inference.tokens import TokenReader, load_tokenizer
 
@@ -37,6 +38,10 @@ class FakeEncoder(Encoder):
         del role, deadline
         embeddings = fake_embeddings(texts, self.card.dimension)
         return Encoding(embeddings, [1] * len(texts), [False] * len(texts))
+
+    def load(self) -> Load:
+        """Return a load of which nothing is known."""
+        return Load()
 
     def close(self) -> None:
         """Return at once: no thread is to be stopped."""

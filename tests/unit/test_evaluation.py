@@ -3,7 +3,7 @@ import threading
 import pytest
 
 from service.errors import DatabaseUnavailableError
-from service.evaluation.evaluation import Answer, evaluate_runs
+from service.evaluation.evaluation import Answer, Depth, Reranked, evaluate_runs
 from service.evaluation.judgements import Judgements
 
 QUERIES = {f"q{number}": f"text {number}" for number in range(20)}
@@ -36,6 +36,8 @@ def test_each_run_is_measured_by_its_own_answers() -> None:
                 "p99_ms": 2.0,
                 "degraded": 0,
                 "stages": {},
+                "depth": None,
+                "relevance": None,
             },
             "hybrid": {
                 "nDCG@10": 1.0,
@@ -47,6 +49,8 @@ def test_each_run_is_measured_by_its_own_answers() -> None:
                 "p99_ms": 2.0,
                 "degraded": 0,
                 "stages": {},
+                "depth": None,
+                "relevance": None,
             },
         },
     }
@@ -122,6 +126,8 @@ def test_a_run_that_was_made_elsewhere_is_measured_alike_without_times() -> None
         "p99_ms": None,
         "degraded": 0,
         "stages": {},
+        "depth": None,
+        "relevance": None,
     }
 
 
@@ -133,6 +139,26 @@ def test_degraded_answers_are_counted_and_their_reasons_told_once() -> None:
     run = evaluate_runs("books", JUDGEMENTS, ["reranked"], search).runs["reranked"]
     assert run.degraded == 2
     assert run.reasons == ("rerank: out of time", "encode: no worker")
+
+
+def test_depth_is_a_mean_over_answers_and_those_cut_short_are_counted() -> None:
+    def search(text: str, _run: str, _k: int) -> Answer:
+        scored = 20 if text == "text 3" else 50
+        return Answer(["right"], 1.0, reranked=Reranked(scored, 50))
+
+    run = evaluate_runs("books", JUDGEMENTS, ["reranked"], search).runs["reranked"]
+    assert run.depth == Depth((20 + 19 * 50) / 20, 1 / 20)
+
+
+def test_relevances_are_held_against_the_judgements_and_hits_without_one_do_not_count() -> None:
+    def search(_text: str, _run: str, _k: int) -> Answer:
+        return Answer(["right", "unjudged", "other"], 1.0, relevances=[0.75, 0.25, None])
+
+    run = evaluate_runs("books", JUDGEMENTS, ["reranked"], search).runs["reranked"]
+    assert run.reliability is not None
+    assert run.reliability.brier == pytest.approx((0.25**2 + 0.25**2) / 2)
+    assert run.reliability.calibration_error == pytest.approx(0.25)
+    assert [each.hits for each in run.reliability.bins] == [20, 20]
 
 
 @pytest.mark.parametrize("threads", [1, 4])

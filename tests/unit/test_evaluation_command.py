@@ -95,7 +95,8 @@ def test_all_four_runs_are_written_as_json_and_as_a_table(
     assert (written["collection"], written["queries"]) == ("books", 2)
     assert list(written["runs"]) == ["lexical", "vector", "hybrid", "reranked"]
     assert set(written["runs"]["hybrid"]) == {
-        "nDCG@10", "MRR@10", "MAP", "recall@100", "p50_ms", "p95_ms", "p99_ms", "degraded", "stages"
+        "nDCG@10", "MRR@10", "MAP", "recall@100", "p50_ms", "p95_ms", "p99_ms", "degraded",
+        "stages", "depth", "relevance",
     }  # fmt: skip
     assert {name: run["MRR@10"] for name, run in written["runs"].items()} == {
         "lexical": 0.5,

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 import pytest
 
 from service.evaluation.comparison import compare_runs
-from service.evaluation.evaluation import Answer, EvaluationReport, evaluate_runs
+from service.evaluation.evaluation import Answer, EvaluationReport, Reranked, evaluate_runs
 from service.evaluation.html_report import render_html
 from service.evaluation.judgements import Judgements
 
@@ -129,3 +129,15 @@ def test_runs_from_files_alone_have_a_page_without_times() -> None:
     assert outline.named("circle") == []
     assert "from a file" in outline.text
     assert "Where the time goes" not in outline.text
+
+
+def test_a_run_whose_hits_have_a_relevance_has_its_diagram_with_a_disc_a_tenth() -> None:
+    def ask(_text: str, _run: str, _k: int) -> Answer:
+        return Answer(["right", "other"], 5.0, relevances=[0.9, 0.1], reranked=Reranked(20, 50))
+
+    found = evaluate_runs("books", JUDGEMENTS, ["reranked"], ask)
+    outline = Outline(render_html(found, {}, 3))
+    discs = [circle for circle in outline.named("circle") if circle["class"] == "disc"]
+    assert [disc["cy"] for disc in discs] == ["360.0", "28.0"]  # none relevant, all relevant
+    assert "20.0 100.0 %" in outline.text  # every answer was cut short after 20
+    assert "expected calibration error 0.1000" in outline.text

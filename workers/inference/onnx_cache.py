@@ -7,6 +7,7 @@ or a machine that is to run them without torch.
 import fcntl
 import hashlib
 import importlib.util
+import json
 import logging
 import os
 import re
@@ -20,6 +21,7 @@ from service.model_cards import encoder_card
 from service.settings import Settings, get_settings
 from workers.inference.backend import Head
 from workers.inference.model_files import locate, weights
+from workers.inference.model_probe import probed_reranker_card
 
 logger = logging.getLogger(__name__)
 
@@ -64,12 +66,18 @@ def file_name(name: str, folder: Path, head: Head, precision: str) -> str:
     It hashes what the weights are, not where or when they were written (0.1 s for 90 MB), so the
     file can be copied to another machine and a reinstalled package does not make it anew.
     """
-    digest = hashlib.sha256(f"{EXPORT_VERSION} {head}".encode())
+    digest = hashlib.sha256(f"{EXPORT_VERSION} {head}{_untyped(folder)}".encode())
     for path in (folder / "config.json", *weights(folder)):
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     slug = re.sub(r"[^A-Za-z0-9.]+", "-", Path(name).name)
     return f"{slug}-{precision}-{digest.hexdigest()[:16]}.onnx"
+
+
+def _untyped(folder: Path) -> str:
+    """Return what tells the exports of one-segment models from those that once took segments."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return " untyped" if config.get("type_vocab_size", 2) < 2 else ""  # noqa: PLR2004  query and passage
 
 
 def _export(name: str, folder: Path, head: Head, precision: str, target: Path) -> None:
@@ -95,11 +103,15 @@ def _export(name: str, folder: Path, head: Head, precision: str, target: Path) -
 
 
 def main() -> None:
-    """Export the encoder and the reranker of the settings, where they are not exported yet."""
+    """Export the models of the settings that onnx runs, where they are not exported yet."""
     settings = get_settings()
-    encoder, reranker = encoder_card(settings.embedding_model), settings.reranker_model
-    exported(encoder.name, locate(encoder.name), encoder.pooling, settings)
-    exported(reranker, locate(reranker), "pair", settings)
+    encoder = encoder_card(settings.embedding_model)
+    if encoder.kind == "bi-encoder":
+        exported(encoder.name, locate(encoder.name), encoder.pooling, settings)
+    for name in filter(None, (settings.reranker_model, settings.rerank_second_model)):
+        card = probed_reranker_card(name, settings)
+        if card.kind == "cross-encoder":
+            exported(card.name, locate(card.name), "pair", settings)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Exports a model to ONNX; run as a process: MODEL_FOLDER mean|cls|pair int8|fp32 OUTPUT."""
+"""Exports a model to ONNX; run as a process: MODEL_FOLDER mean|cls|pair|late int8|fp32 OUTPUT."""
 
 import inspect
 import logging
@@ -14,7 +14,11 @@ import torch
 import transformers
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
+from workers.inference.late_pairs import load_late_pairs
+
 _INPUTS: Final = ("input_ids", "attention_mask", "token_type_ids")
+#: Query and passage: a model with fewer tells them apart by its separators alone.
+_SEGMENTS: Final = 2
 
 
 class _Encoder(torch.nn.Module):
@@ -63,14 +67,29 @@ class _Reranker(torch.nn.Module):
         return logits[:, 0]
 
 
-def export(folder: Path, head: str, precision: str, target: Path) -> None:
-    """Write the model as one ONNX file; ``target`` appears whole or not at all."""
+def export(
+    folder: Path, head: str, precision: str, target: Path, *, apart: bool | None = None
+) -> None:
+    """Write the model as an ONNX file; ``target`` appears whole or not at all.
+
+    Weights that one file cannot hold (2 GB) stand beside it, in ``target`` and ``.data``; ``apart``
+    asks for that whatever their size. Those of int8 are small enough for every model that runs on
+    a CPU.
+    """
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as workspace:
-        draft = Path(workspace) / "model.onnx"
-        _trace(folder, head, draft)
+        draft = Path(workspace) / target.name  # the file names the one beside it
+        _trace(folder, head, draft, apart=apart)
+        weights = data_file(draft)
         if precision == "int8":
             _quantise(draft)
+        elif weights.exists():
+            weights.replace(data_file(target))
         draft.replace(target)
+
+
+def data_file(path: Path) -> Path:
+    """Return where the weights of an ONNX file are that are too large for it."""
+    return path.with_name(f"{path.name}.data")
 
 
 def _features(
@@ -82,17 +101,8 @@ def _features(
     return features
 
 
-def _trace(folder: Path, head: str, draft: Path) -> None:
-    factory: Any = (
-        transformers.AutoModelForSequenceClassification
-        if head == "pair"
-        else transformers.AutoModel
-    )
-    # fp32, because a CPU has no fast fp16. Eager attention exports to plain products that ONNX
-    # Runtime runs 20 to 30 % faster than the guarded form that "sdpa" exports to.
-    model = factory.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
-    names = [name for name in _INPUTS if name in inspect.signature(model.forward).parameters]
-    wrapped = (_Reranker(model) if head == "pair" else _Encoder(model, head)).eval()
+def _trace(folder: Path, head: str, draft: Path, *, apart: bool | None) -> None:
+    wrapped, names = _load(folder, head)
     sizes = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
     program = torch.onnx.export(
         wrapped,
@@ -104,7 +114,28 @@ def _trace(folder: Path, head: str, draft: Path) -> None:
         dynamic_shapes=[sizes for _ in names],
     )
     assert program is not None  # with dynamo it always is
-    program.save(draft)
+    program.save(draft, external_data=apart)
+
+
+def _load(folder: Path, head: str) -> tuple[torch.nn.Module, list[str]]:
+    """Return the model with its head, and the names of its inputs."""
+    if head == "late":
+        return load_late_pairs(folder, torch.float32, "eager"), list(_INPUTS)
+    factory: Any = (
+        transformers.AutoModelForSequenceClassification
+        if head == "pair"
+        else transformers.AutoModel
+    )
+    # fp32, because a CPU has no fast fp16. Eager attention exports to plain products that ONNX
+    # Runtime runs 20 to 30 % faster than the guarded form that "sdpa" exports to.
+    model = factory.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+    names = [name for name in _INPUTS if name in inspect.signature(model.forward).parameters]
+    if getattr(model.config, "type_vocab_size", 2) < _SEGMENTS:
+        # RoBERTa and its kin take the argument and have one segment: a tokenizer that tells query
+        # and passage apart would ask for a row that is not there.
+        names.remove("token_type_ids")
+    wrapped = _Reranker(model) if head == "pair" else _Encoder(model, head)
+    return wrapped.eval(), names
 
 
 def _quantise(draft: Path) -> None:

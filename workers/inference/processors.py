@@ -6,6 +6,7 @@ from pathlib import Path
 
 _TOPOLOGY = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_FLAGS = Path("/proc/cpuinfo")
 
 
 def physical_cores() -> int:
@@ -30,6 +31,17 @@ def cuda_present() -> bool:
         if driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0:
             return count.value > 0
     return False
+
+
+def multiplies_bf16() -> bool:
+    """Return whether a CUDA device or this processor multiplies bfloat16 faster than fp32."""
+    if cuda_present():
+        return True
+    try:
+        words = set(_FLAGS.read_text(encoding="ascii", errors="replace").split())
+    except OSError:  # not Linux
+        return False
+    return bool({"avx512_bf16", "amx_bf16"} & words)
 
 
 def _allowed_processors() -> set[int]:

@@ -30,26 +30,11 @@ class TokenReader:
 
     def read(self, texts: Sequence[str]) -> list[TokenSequence]:
         """Return a sequence for each text; what is too long loses its end and says so."""
-        return [self._cut(encoding) for encoding in self.tokenizer.encode_batch(list(texts))]
-
-    def read_pairs(self, query: str, passages: Sequence[str]) -> list[TokenSequence]:
-        """Return query and passage as one sequence each; only the passage loses its end.
-
-        A query longer than half of ``max_tokens`` is cut to that half first, so that a passage
-        always has room: a cross-encoder that reads no passage has nothing to judge.
-        """
-        query = self._head(query, self.max_tokens // 2)
-        pairs = [(query, passage) for passage in passages]
-        return [self._cut(encoding) for encoding in self.tokenizer.encode_batch(pairs)]
+        return [self._cut(encoding) for encoding in self.tokenizer.encode_batch_fast(list(texts))]
 
     def count(self, texts: Sequence[str]) -> list[int]:
         """Return how many tokens each text has, special tokens included."""
         return [len(encoding) for encoding in self.tokenizer.encode_batch_fast(list(texts))]
-
-    def _head(self, text: str, tokens: int) -> str:
-        """Return the text's first tokens, as text."""
-        encoding = self.tokenizer.encode(text, add_special_tokens=False)
-        return text if len(encoding) <= tokens else text[: encoding.offsets[tokens - 1][1]]
 
     def _cut(self, encoding: Encoding) -> TokenSequence:
         """Drop tokens before the closing special tokens, until the sequence fits."""
