@@ -69,11 +69,11 @@ def test_a_cached_export_needs_no_torch(
     model_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = locate(DEFAULT_RERANKER)
-    cached = exported(DEFAULT_RERANKER, folder, "pair", Settings(home=model_home))
+    cached = exported(DEFAULT_RERANKER, folder, "late", Settings(home=model_home))
     monkeypatch.setattr(onnx_cache, "_NEEDED", ("a_package_that_nobody_has",))
-    assert exported(DEFAULT_RERANKER, folder, "pair", Settings(home=model_home)) == cached
+    assert exported(DEFAULT_RERANKER, folder, "late", Settings(home=model_home)) == cached
     with pytest.raises(ModelUnavailableError) as caught:
-        exported(DEFAULT_RERANKER, folder, "pair", Settings(model_folder=tmp_path / "models"))
+        exported(DEFAULT_RERANKER, folder, "late", Settings(model_folder=tmp_path / "models"))
     assert "a_package_that_nobody_has" in caught.value.detail
     assert "rankgres[torch]" in (caught.value.mend or "")
 
@@ -83,7 +83,7 @@ def test_a_failed_export_tells_why_and_leaves_nothing(tmp_path: Path) -> None:
     shutil.copytree(locate(DEFAULT_RERANKER), folder)
     (folder / "model.safetensors").write_bytes(b"these are no weights")
     with pytest.raises(ModelUnavailableError, match="exporting the model"):
-        exported("broken", folder, "pair", Settings(model_folder=tmp_path / "models"))
+        exported("broken", folder, "late", Settings(model_folder=tmp_path / "models"))
     assert [path.suffix for path in (tmp_path / "models").iterdir()] == [".lock"]
 
 
@@ -91,14 +91,14 @@ def test_the_file_name_changes_with_what_the_export_depends_on(tmp_path: Path) -
     original = locate(DEFAULT_RERANKER)
     copy = tmp_path / "copy"
     shutil.copytree(original, copy)
-    name = file_name("a/b", original, "pair", "int8")
-    assert file_name("a/b", copy, "pair", "int8") == name  # wherever and whenever it was written
+    name = file_name("a/b", original, "late", "int8")
+    assert file_name("a/b", copy, "late", "int8") == name  # wherever and whenever it was written
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps({**config, "hidden_act": "relu"}))
     others = {
-        file_name("a/b", original, "pair", "fp32"),
+        file_name("a/b", original, "late", "fp32"),
         file_name("a/b", original, "mean", "int8"),
-        file_name("a/b", copy, "pair", "int8"),
+        file_name("a/b", copy, "late", "int8"),
     }
     assert len(others | {name}) == 4
 
@@ -110,4 +110,4 @@ def test_the_command_leaves_both_models_of_the_settings_ready() -> None:
     settings = Settings(model_folder=folder)
     encoder, reranker = settings.embedding_model, settings.reranker_model
     assert (folder / file_name(encoder, locate(encoder), "mean", "int8")).is_file()
-    assert (folder / file_name(reranker, locate(reranker), "pair", "int8")).is_file()
+    assert (folder / file_name(reranker, locate(reranker), "late", "int8")).is_file()

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import ModelUnavailableError, RankgresError
+from service.model_cards import RerankerCard
 from service.settings import Settings
+from workers.inference.model_files import QUERY_WEIGHTS
 from workers.inference.processors import cuda_present
 
 logger = logging.getLogger(__name__)
@@ -130,6 +132,14 @@ def choose_backend(settings: Settings) -> Literal["onnx", "torch"]:
         return "onnx"
     # The version tells a CPU build without importing torch, which takes seconds.
     return "onnx" if importlib.metadata.version("torch").endswith("+cpu") else "torch"
+
+
+def pair_head(card: RerankerCard, folder: Path) -> Head | None:
+    """Return the head that scores pairs with the model; None where it is no model of pairs."""
+    if card.kind == "cross-encoder":
+        return "pair"
+    late = card.kind == "late-interaction" and (folder / QUERY_WEIGHTS).is_file()
+    return "late" if late else None
 
 
 def open_backend(name: str, folder: Path, head: Head, settings: Settings) -> Backend:

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 
 from service.model_cards import RerankerCard
 from service.settings import Settings
-from workers.inference.backend import Head, TokenSequence, open_backend
+from workers.inference.backend import TokenSequence, open_backend, pair_head
 from workers.inference.batcher import Batcher, open_batcher
 from workers.inference.load import Load
 from workers.inference.model_files import locate
@@ -113,9 +113,8 @@ class CrossEncoder:
 
 def load_cross_encoder(card: RerankerCard, settings: Settings) -> CrossEncoder:
     """Find, load and warm up what scores pairs as the card describes."""
-    head: Head = "late" if card.kind == "late-interaction" else "pair"
     folder = locate(card.served_name)
-    backend = open_backend(card.name, folder, head, settings)
+    backend = open_backend(card.name, folder, pair_head(card, folder) or "pair", settings)
     model = CrossEncoder(card, load_tokenizer(folder), open_batcher(backend, settings))
     for _ in range(_WARM_UP):
         model.score("warm up", ["the first runs allocate and show the speed " * 10] * 8, None)

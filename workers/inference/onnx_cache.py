@@ -19,7 +19,7 @@ from typing import Final
 from service.errors import ModelUnavailableError
 from service.model_cards import encoder_card
 from service.settings import Settings, get_settings
-from workers.inference.backend import Head
+from workers.inference.backend import Head, pair_head
 from workers.inference.model_files import locate, weights
 from workers.inference.model_probe import probed_reranker_card
 
@@ -110,8 +110,10 @@ def main() -> None:
         exported(encoder.name, locate(encoder.name), encoder.pooling, settings)
     for name in filter(None, (settings.reranker_model, settings.rerank_second_model)):
         card = probed_reranker_card(name, settings)
-        if card.kind == "cross-encoder":
-            exported(card.name, locate(card.name), "pair", settings)
+        if card.kind in {"cross-encoder", "late-interaction"}:
+            folder = locate(card.served_name)
+            if head := pair_head(card, folder):
+                exported(card.name, folder, head, settings)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@ from typing import Protocol
 
 from service.model_cards import RerankerCard
 from service.settings import Settings
+from workers.inference.backend import pair_head
 from workers.inference.load import Load
-from workers.inference.model_files import QUERY_WEIGHTS, locate
+from workers.inference.model_files import locate
 from workers.inference.model_probe import probed_reranker_card
 
 
@@ -68,11 +69,11 @@ def load_reranker(name: str, settings: Settings) -> Reranker:
             from workers.inference.cross_encoder import load_cross_encoder
 
             return load_cross_encoder(card, settings)
-        case "late-interaction" if (locate(card.served_name) / QUERY_WEIGHTS).is_file():
-            from workers.inference.cross_encoder import load_cross_encoder
-
-            return load_cross_encoder(card, settings)
         case "late-interaction":
+            if pair_head(card, locate(card.served_name)):
+                from workers.inference.cross_encoder import load_cross_encoder
+
+                return load_cross_encoder(card, settings)
             from workers.inference.late_interaction import load_late_interaction
 
             return load_late_interaction(card, settings)
