@@ -49,11 +49,12 @@ _TIMED = 30
 
 @dataclass(frozen=True)
 class JudgedLists:
-    """The hybrid candidates of a set's queries, and what is relevant."""
+    """The hybrid candidates of a set's queries, what is relevant, and what a reranker is asked."""
 
     name: str
     judgements: Judgements
     lists: dict[str, list[RankedDocument]]
+    wanted: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -79,21 +80,22 @@ def read_lists(
         data / name / "queries.jsonl", data / name / "qrels.tsv", limit=most
     )
     generation = active_generation(connection, name)
-    lists = {}
+    lists, wanted = {}, {}
     for asked in embed_queries(sender, get_settings(), generation, judgements):
         request = SearchRequest(collection=name, query=asked.text, k=100, passages=1)
         found = find_candidates(
             connection, request, "hybrid", asked.embedding, candidates=100, time_left_ms=None
         )
         lists[asked.id] = group_documents(found.passages)
-    return JudgedLists(name, judgements, lists)
+        wanted[asked.id] = found.wanted
+    return JudgedLists(name, judgements, lists, wanted)
 
 
 def score(model: Reranker, judged: JudgedLists, depth: int) -> dict[str, list[float | None]]:
     """Return the raw scores of each list's first documents."""
     return {
         query: model.score(
-            judged.judgements.queries[query],
+            judged.wanted[query],
             [document.passage_text for document in documents[:depth]],
             None,
         ).scores
@@ -128,7 +130,7 @@ def timed(models: Sequence[Reranker], judged: JudgedLists, depth: int) -> list[f
         pairs += len(passages)
         for number, model in enumerate(models):
             began = time.perf_counter()
-            model.score(judged.judgements.queries[query], passages, None)
+            model.score(judged.wanted[query], passages, None)
             seconds[number] += time.perf_counter() - began
     return [float(pairs / each) for each in seconds]
 

@@ -67,11 +67,14 @@ class FoundCandidates:
     """The passages of the best candidates, and what the candidate stage says of itself.
 
     ``diversity`` is what is left for after reranking; 0 where the list is as diverse as asked.
+    ``wanted`` is the query without what it says it is not about: no reranker of moderate size knows
+    what to make of "but not", and puts first what has most of the words.
     """
 
     passages: list[Candidate]
     explained: dict[str, Any]
     diversity: float
+    wanted: str
 
     @property
     def corrections(self) -> dict[str, str]:
@@ -117,6 +120,7 @@ def find_candidates(
         _SQL["explain"],
         {
             "collection": request.collection,
+            "meaning": request.meaning,
             "reranked": reranked,
             "diversity": request.diversity,
         },

@@ -46,7 +46,8 @@ FROM rankgres.search_candidates(
 ORDER BY found.rank, found.passage
 
 -- name: explain
--- What happened inside, and the diversity that is left for after reranking.
+-- What happened inside, the diversity that is left for after reranking, and what a reranker is asked:
+-- the query without what it says it is not about.
 SELECT
     current_setting('rankgres.explain')::jsonb,
     CASE WHEN %(reranked)s THEN coalesce(
@@ -57,7 +58,8 @@ SELECT
             WHERE collection.name = %(collection)s
         ),
         0
-    ) ELSE 0 END
+    ) ELSE 0 END,
+    rankgres.query_unexcluded_v1(%(meaning)s)
 
 -- name: snippets
 -- The passages with the query's words marked, in the order given: snippet_v2 of each, with the query

@@ -81,9 +81,7 @@ class Searcher:
             plan = plan_reranking(request, learned.rerank_profile, self.settings)
             embedding = self._embed(request.mode, request.meaning, generation, deadline, trace)
             found = self._find(request, plan, embedding, deadline, trace)
-            documents, reranking = self._rerank(
-                plan, group_documents(found.passages), deadline, trace
-            )
+            documents, reranking = self._rerank(plan, found, deadline, trace)
             documents, cut = judge(request, learned, documents, hybrid=embedding is not None)
             if found.diversity > 0:
                 with trace.stage("diversify"), trace.sql(), transaction(self.pool) as connection:
@@ -206,13 +204,15 @@ class Searcher:
     def _rerank(
         self,
         plan: RerankPlan | None,
-        documents: list[RankedDocument],
+        found: FoundCandidates,
         deadline: Deadline,
         trace: Trace,
     ) -> tuple[list[RankedDocument], Reranking | None]:
+        documents = group_documents(found.passages)
         if plan is None:
             return documents, None
-        plan = replace(plan, budget_ms=deadline.part_ms(RERANK_SHARE, plan.budget_ms))
+        budget_ms = deadline.part_ms(RERANK_SHARE, plan.budget_ms)
+        plan = replace(plan, query=found.wanted, budget_ms=budget_ms)
         with trace.stage("rerank"):
             ranked, reranking = rerank(self.sender, plan, documents, self.pace.now())
         trace.reranked(reranking, plan.budget_ms)

@@ -39,7 +39,7 @@ def test_dropping_asks_where_a_terminal_is_and_wants_a_yes_where_none_is(
     [
         (["create", "No Good"], "'No Good' cannot name a collection", "lower-case letter"),
         (["create", "a", "--chunk-tokens", "999"], "999 is more than", "use at most 256"),
-        (["create", "a", "--embedding-model", "x"], "no model card", "use one of"),
+        (["create", "a", "--embedding-model", "x"], "no model card", "ready are: "),
         (["create", "a", "--text-search-config", "x"], '"x" does not exist', "use one of"),
         (["create", "a", "--bm25-b", "2"], "bm25_b", "0 to 1"),
         (["show", "nope"], "there is no collection 'nope'", "rankgres collection list"),

@@ -45,7 +45,9 @@ def test_a_search_shows_documents_best_first_with_their_passage_and_the_time(
     shown = run("search", filled, "waiting for fish", "--budget-ms", "30000")
     assert shown.returncode == 0, shown.stderr
     lines = shown.stdout.splitlines()
-    assert lines[0].split() == ["1", "Herons", "heron"]
+    *document, relevance = lines[0].split()
+    assert document == ["1", "Herons", "heron"]
+    assert 0 < float(relevance) < 1
     assert "heron waits for fish & frogs <quietly" in lines[1]
     assert lines[-1].endswith("ms, reranked 3 of 3")
     assert shown.stderr == ""
@@ -59,7 +61,7 @@ def test_words_that_look_like_markup_are_shown_as_they_are(run: Run, filled: str
 def test_explain_shows_the_ranks_and_the_time_of_every_stage(run: Run, filled: str) -> None:
     shown = run("search", filled, "loud song", "--explain", "--budget-ms", "30000")
     header, first, *_, last = shown.stdout.splitlines()
-    assert header.split() == ["document", "lexical", "vector", "fused", "rerank"]
+    assert header.split() == ["document", "relevance", "lexical", "vector", "fused", "rerank"]
     assert "wren" in first
     for stage in ("plan", "embed", "candidates", "rerank", "present", "total"):
         assert f"{stage} " in last

@@ -12,6 +12,7 @@ import pytest
 from service.collections.learned import RerankProfile, list_calibrations, read_rerank_profile
 from service.collections.profile import parse_profile, read_profile, write_profile
 from service.db.connection import Connection, connect
+from service.model_cards import DEFAULT_RERANKER, reranker_card
 from service.search.relevance import Calibration
 from tests.cli.conftest import Run
 from tests.support.stack import RealStack
@@ -189,13 +190,14 @@ def test_parameters_of_the_reranking_stand_beside_the_others(
 def test_reranking_is_learned_kept_and_removed_again(
     run: Run, database: Connection, filed: str, judged: list[str], tmp_path: Path
 ) -> None:
+    own = reranker_card(DEFAULT_RERANKER).weight  # is tried whatever else is
     tuned = run(
         "tune", filed, *judged, "--rerank", "--candidates", "25", "--values", "weight=0,0.3",
         "--tolerance", "0.5", "--write", "--json", "out.json",
     )  # fmt: skip
     assert tuned.returncode == 0, tuned.stderr
     found = json.loads((tmp_path / "out.json").read_text())
-    assert [row["weight"] for row in found["weight"]["tried"]] == [0.0, 0.3]
+    assert [row["weight"] for row in found["weight"]["tried"]] == [0.0, 0.3, own]
     assert found["depth"]["chosen"] == 20  # with that tolerance, the least there is
     assert found["depth"]["objection"] is None
     assert found["adaptive"]["objection"] == "no rule saves anything within the tolerance"

@@ -55,7 +55,10 @@ SEARCHES = {
     "unknown mode": Wrong(SEARCH, {"query": "a", "mode": "fuzzy"}, "mode", "fuzzy", "hybrid"),
     "a field too many": Wrong(SEARCH, {"query": "a", "top": 3}, "top", 3, "not permitted"),
     "a field too many below": Wrong(
-        SEARCH, {"query": "a", "rerank": {"depth": 3}}, "rerank.depth", 3, "not permitted"
+        SEARCH, {"query": "a", "rerank": {"deep": 3}}, "rerank.deep", 3, "not permitted"
+    ),
+    "a depth below k": Wrong(
+        SEARCH, {"query": "a", "rerank": {"depth": 3}}, "rerank.depth", 3, "unscored"
     ),
     "budget of 0": Wrong(
         SEARCH, {"query": "a", "rerank": {"budget_ms": 0}}, "rerank.budget_ms", 0, "1"

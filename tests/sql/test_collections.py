@@ -89,7 +89,7 @@ def test_the_status_counts_what_is_searchable_and_what_waits(connection: Connect
         ({"name": ""}, "name", "use a lower-case letter"),
         ({"name": "x" * 64}, "name", "use a lower-case letter"),
         ({"name": 'a"; DROP'}, "name", "use a lower-case letter"),
-        ({"embedding_model": "no/such"}, "embedding_model", "use one of: "),
+        ({"embedding_model": "no/such"}, "embedding_model", "'rankgres model probe NAME --save'"),
         ({"chunk_tokens": 257}, "chunk_tokens", "use at most 256"),
         ({"chunk_tokens": 8, "overlap_tokens": 0}, "chunk_tokens", "use 16 to"),
         ({"overlap_tokens": 129}, "overlap_tokens", "use 0 to half of chunk_tokens"),

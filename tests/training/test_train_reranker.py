@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from service.model_cards import RerankerCard, read_saved_cards
+from service.model_cards import DEFAULT_RERANKER, RerankerCard, read_saved_cards
 from service.settings import Settings
 from tests.support.waiting import eventually
 from tests.training.small_jobs import ROOT, own_home, small_job, small_recipe
@@ -129,7 +129,7 @@ def test_the_page_of_a_model_says_what_made_it_and_how_good_it_is(trained: Train
     assert f"- {len(kept)} queries learnt from" in page
     assert f"- {len(held_out)} queries held out" in page
     assert "| fused | 1.0000 |" in page  # the passage that answers stands first in every list
-    assert "| rankgres/reranker-v0 alone |" in page
+    assert f"| {DEFAULT_RERANKER} alone |" in page
     assert "against the current model | p |" in page
     assert "rankgres train reranker --prepared" in page
     assert "against the current" in trained.said
