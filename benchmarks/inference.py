@@ -226,7 +226,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--model", help="a cross-encoder; unset: the one of the settings")
     parser.add_argument("--callers", type=int, default=32)
     parser.add_argument("--requests", type=int, default=32, help="asked by all callers in a round")
-    parser.add_argument("--pairs", type=int, default=100, help="passages of a request")
+    parser.add_argument("--pairs", type=int, default=30, help="passages of a request")
     parser.add_argument("--tokens", type=int, default=166, help="tokens of a pair, at most")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--searches", type=int, default=30, help="requests of the one caller")
