@@ -141,10 +141,12 @@ def mine(
         if query.document is not None:
             own = [name for name in found if name.startswith(query.document)]
             grades = {name: 3 if place == 0 else 1 for place, name in enumerate(own)}
+        # Where judgements have one grade alone, that one is relevant.
+        least = min(_RELEVANT, max(grades.values(), default=_RELEVANT))
         relevant = [
             found.get(name) or corpus[f"{query.collection}|{name}"]
             for name, grade in grades.items()
-            if grade >= _RELEVANT and f"{query.collection}|{name}" in corpus
+            if grade >= least and f"{query.collection}|{name}" in corpus
         ]
         if not relevant:
             continue

@@ -51,7 +51,7 @@ class Settings(BaseSettings):
         DEFAULT_ENCODER, description="Bi-encoder of new collections, and the one workers load."
     )
     reranker_model: str = Field(
-        DEFAULT_RERANKER, description="Cross-encoder that the reranking worker loads."
+        DEFAULT_RERANKER, description="Reranker that the reranking worker loads."
     )
     inference_backend: Literal["auto", "onnx", "torch"] = Field(
         "auto", description="auto: torch where CUDA is present, onnx (int8) elsewhere."

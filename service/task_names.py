@@ -20,6 +20,10 @@ COMPARE_SENTENCES: Final = "rankgres.compare_sentences"
 RERANK_CANDIDATES: Final = "rankgres.rerank_candidates"
 SAMPLE_DOCUMENTS: Final = "rankgres.sample_documents"
 
+#: Which model of a cascade a reranking is for: ``stage`` of ``RERANK_CANDIDATES``.
+FIRST_STAGE: Final = 1
+SECOND_STAGE: Final = 2
+
 #: ``{ALIVE_PREFIX}{queue}`` exists in Redis while some worker serves the queue: one look tells.
 ALIVE_PREFIX: Final = "rankgres:alive:"
 #: ``{PULSE_PREFIX}{queue}:{worker id}`` holds what each of them says of itself, as JSON.

@@ -30,8 +30,7 @@ class AnswerInbox:
     def __init__(self, client: redis.Redis, connect_seconds: float) -> None:
         name = uuid4().hex
         self._ids = (f"{name}.{number}" for number in count())
-        # redis-py annotates all of its client but this method.
-        self._subscription: PubSub = client.pubsub()  # type: ignore[no-untyped-call]
+        self._subscription: PubSub = client.pubsub()  # type: ignore[no-untyped-call]  # has no hints
         self._subscription.psubscribe(f"{RESULT_PREFIX}{name}.*")
         # Wait for the confirmation: what is published before it would be missed.
         if self._subscription.get_message(timeout=connect_seconds) is None:

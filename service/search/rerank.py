@@ -22,7 +22,7 @@ from service.search.depth import (
 )
 from service.search.ranking import RankedDocument, rerank_by
 from service.search.task_sender import NoAnswerError, TaskSender
-from service.task_names import RERANK_CANDIDATES, RERANK_QUEUE
+from service.task_names import FIRST_STAGE, RERANK_CANDIDATES, RERANK_QUEUE, SECOND_STAGE
 
 #: Kept of the budget for the answer's way back, and for a last run that took longer than expected:
 #: an answer that comes late is lost whole.
@@ -122,12 +122,12 @@ def rerank(
         list(documents),
         choice.depth,
         deadline - (1 - share) * plan.budget_ms / 1000,
-        stage=1,
+        stage=FIRST_STAGE,
     )
     if not plan.second or not first.scored:
         return ranked, Reranking(first, choice)
     count = min(plan.second, first.scored)
-    ranked, second = _score(sender, plan, ranked, count, deadline, stage=2)
+    ranked, second = _score(sender, plan, ranked, count, deadline, stage=SECOND_STAGE)
     return ranked, Reranking(first, choice, second)
 
 
@@ -168,7 +168,7 @@ def _score(
     count: int,
     deadline: float,
     *,
-    stage: Literal[1, 2],
+    stage: int,
 ) -> tuple[list[RankedDocument], ModelRun]:
     """Have a model score the first documents, and return them all in the order that follows."""
     if not count:
@@ -191,7 +191,7 @@ def _score(
         scores,
         answer["model"],
         plan.weight(answer["model"]),
-        second=stage == 2,  # noqa: PLR2004  the stages are 1 and 2
+        second=stage == SECOND_STAGE,
     )
     return ranked, ModelRun(
         scored,
@@ -207,7 +207,7 @@ def _ask(
     plan: RerankPlan,
     offered: Sequence[RankedDocument],
     deadline: float,
-    stage: Literal[1, 2],
+    stage: int,
 ) -> Any:
     # The worker stops earlier than we stop waiting, so that what it scored still arrives.
     worker_deadline = deadline - _RETURN_SHARE * plan.budget_ms / 1000
@@ -217,7 +217,8 @@ def _ask(
     return sender.call(
         RERANK_CANDIDATES,
         RERANK_QUEUE,
-        {"query": plan.query, "passages": passages} | ({} if stage == 1 else {"stage": stage}),
+        {"query": plan.query, "passages": passages}
+        | ({} if stage == FIRST_STAGE else {"stage": stage}),
         deadline,
         worker_deadline=worker_deadline,
     )

@@ -90,6 +90,16 @@ def test_reranking_scores_every_candidate_and_orders_by_the_sum(http: httpx.Clie
     assert scores == sorted(scores, reverse=True)
 
 
+def test_a_reranker_is_not_asked_for_what_the_question_excludes(http: httpx.Client) -> None:
+    def scores(query: str) -> dict[str, float]:
+        results = search(http, query)["results"]
+        return {result["id"]: result["stages"]["rerank"]["score"] for result in results}
+
+    asked = scores("how do I make bread rise, but not ice on a glacier")
+    assert asked == scores("how do I make bread rise,")
+    assert asked != scores("how do I make bread rise, and ice on a glacier")
+
+
 def test_only_hybrid_is_reranked_unless_asked(http: httpx.Client) -> None:
     for mode, reranked in (("hybrid", True), ("vector", False), ("lexical", False)):
         body = {"query": "ice", "mode": mode}
