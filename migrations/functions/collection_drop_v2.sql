@@ -45,6 +45,8 @@ BEGIN
             PERFORM pg_sleep(0.02);
         END LOOP;
     END LOOP;
+    -- A step of a backfill holds its row here, and then reads the table: waited for before that is locked.
+    PERFORM FROM rankgres.backfill WHERE generation_id = ANY (dropped_generations) FOR UPDATE;
     -- Takes the triggers along. Their table is locked from here on, and no sooner.
     FOREACH operation IN ARRAY '{insert,update,delete,truncate}'::text [] LOOP
         EXECUTE format(

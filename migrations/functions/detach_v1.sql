@@ -20,6 +20,11 @@ BEGIN
         PERFORM rankgres.collection_drop_v2(detached_collection);
         RETURN;
     END IF;
+    -- A step of a backfill holds its row here, and then reads the table: waited for before that is locked.
+    PERFORM FROM rankgres.backfill
+    JOIN rankgres.generation ON generation.id = backfill.generation_id
+    WHERE generation.collection_id = detached
+    FOR UPDATE OF backfill;
     FOREACH operation IN ARRAY '{insert,update,delete,truncate}'::text [] LOOP
         -- Takes the triggers along. Its lock is held to the end of the transaction.
         EXECUTE format('DROP FUNCTION IF EXISTS rankgres.source_%s_%s() CASCADE', detached, operation);

@@ -1,6 +1,12 @@
 """Backfill: rows of before are queued in the order of their keys, step by step, behind changes."""
 
-from service.db.connection import Connection, connect
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from service.db.connection import Connection, Pool, connect, transaction
+from service.sources.source import detach_source
+from tests.sql.test_collections import wait_for_a_waiting_session
 from tests.support.attached import attach, backfill, compare, fold, make_articles, take_changes
 from tests.support.collections import generation_of, outbox, value
 
@@ -154,3 +160,26 @@ def test_a_comparison_waits_for_it(connection: Connection) -> None:
     backfill(connection)
     compare(connection)
     assert value(connection, "SELECT count(*) FROM rankgres.source_change") == 0
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_detaching_waits_for_a_step_before_it_locks_the_table(pool: Pool, keep: bool) -> None:
+    with transaction(pool) as connection:
+        make_articles(connection, rows=25)
+        attach(connection)
+    with transaction(pool) as stepping, ThreadPoolExecutor() as threads:
+        # What a step does first; it reads the table after that.
+        stepping.execute("SELECT FROM rankgres.backfill FOR UPDATE")
+        detaching = threads.submit(detach_in_own_transaction, pool, keep=keep)
+        wait_for_a_waiting_session(pool)
+        assert backfill(stepping, rows=10) == 10
+        stepping.commit()
+        detaching.result(timeout=30)
+    with transaction(pool) as connection:
+        assert value(connection, "SELECT count(*) FROM rankgres.backfill") == 0
+        assert value(connection, "SELECT count(*) FROM rankgres.outbox") == 0
+
+
+def detach_in_own_transaction(pool: Pool, *, keep: bool) -> None:
+    with transaction(pool) as connection:
+        detach_source(connection, "articles", keep=keep)
