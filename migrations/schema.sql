@@ -450,6 +450,33 @@ CREATE FUNCTION rankgres.boost_v1(shape text, value double precision, scale doub
     END
 $$;
 
+CREATE FUNCTION rankgres.chunk_embeddings_v1(searched_generation bigint, document_ids text[], positions integer[]) RETURNS TABLE(number integer, embedding public.vector)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+DECLARE
+    generation rankgres.generation;
+BEGIN
+    SELECT * INTO STRICT generation FROM rankgres.generation WHERE id = searched_generation;
+    RETURN QUERY EXECUTE format(
+        $statement$
+        SELECT listed.number::integer, chunk.%3$s::vector
+        FROM unnest($1, $2) WITH ORDINALITY AS listed (document_id, position, number)
+        JOIN rankgres.%1$I AS chunk ON
+            chunk.generation_id = %2$L
+            AND chunk.document_id = listed.document_id
+            AND chunk.position = listed.position
+        WHERE chunk.%3$s IS NOT NULL
+        ORDER BY listed.number
+        $statement$,
+        'chunk_' || searched_generation,
+        searched_generation,
+        CASE generation.storage_type WHEN 'vector' THEN 'embedding_full' ELSE 'embedding' END
+    )
+    USING document_ids, positions;
+END
+$_$;
+
 CREATE FUNCTION rankgres.chunk_kept_v1(kept_generation bigint, document_ids text[]) RETURNS TABLE(document_id text, embedded_hash bytea)
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
@@ -915,6 +942,8 @@ BEGIN
             PERFORM pg_sleep(0.02);
         END LOOP;
     END LOOP;
+    -- A step of a backfill holds its row here, and then reads the table: waited for before that is locked.
+    PERFORM FROM rankgres.backfill WHERE generation_id = ANY (dropped_generations) FOR UPDATE;
     -- Takes the triggers along. Their table is locked from here on, and no sooner.
     FOREACH operation IN ARRAY '{insert,update,delete,truncate}'::text [] LOOP
         EXECUTE format(
@@ -967,6 +996,11 @@ BEGIN
         PERFORM rankgres.collection_drop_v2(detached_collection);
         RETURN;
     END IF;
+    -- A step of a backfill holds its row here, and then reads the table: waited for before that is locked.
+    PERFORM FROM rankgres.backfill
+    JOIN rankgres.generation ON generation.id = backfill.generation_id
+    WHERE generation.collection_id = detached
+    FOR UPDATE OF backfill;
     FOREACH operation IN ARRAY '{insert,update,delete,truncate}'::text [] LOOP
         -- Takes the triggers along. Its lock is held to the end of the transaction.
         EXECUTE format('DROP FUNCTION IF EXISTS rankgres.source_%s_%s() CASCADE', detached, operation);

@@ -118,6 +118,7 @@ def calibrate(
     _require_learnable(judgements, relevant_from, folds, seed)
     with connect(database_url()) as connection:
         encoder = active_generation(connection, collection).embedding_model
+    # In the order that searches show, feedback included: of those hits a relevance is told.
     lists = ask_service(collection, judgements, candidates, service_url)
     samples = reranked_samples(
         lists,
@@ -166,9 +167,17 @@ def _require_learnable(judgements: Judgements, relevant_from: int, folds: int, s
 
 
 def ask_service(
-    collection: str, judgements: Judgements, candidates: int | None, service_url: str | None
+    collection: str,
+    judgements: Judgements,
+    candidates: int | None,
+    service_url: str | None,
+    *,
+    feedback: float | None = None,
 ) -> RerankedLists:
-    """Return every judged query's candidates as the service scores them, under a progress bar."""
+    """Return every judged query's candidates as the service scores them, under a progress bar.
+
+    Their final ranks are by that feedback; None: by the searches' own.
+    """
     client = ServiceClient(service_url or stack_service_url(), timeout=TIMEOUT)
     with client, QueryBars() as bars:
         return ask_reranked(
@@ -176,6 +185,7 @@ def ask_service(
             judgements,
             candidates or get_settings().rerank_candidates,
             bars.begin("reranking", len(judgements.queries)),
+            feedback=feedback,
         )
 
 

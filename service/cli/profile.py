@@ -50,8 +50,8 @@ def profile(
 ) -> None:
     """Show or change the parameters that searches of a collection use unless they say otherwise.
 
-    Names that begin with rerank. are of the reranking: rerank.weight, rerank.candidates, and
-    rerank.adaptive, the rules that 'rankgres tune --rerank' learned.
+    Names that begin with rerank. are of the reranking: rerank.weight, rerank.feedback,
+    rerank.candidates, and rerank.adaptive, the rules that 'rankgres tune --rerank' learned.
 
     Example: rankgres collection profile articles --set fusion=rrf --set lexical_weight=0.3
     """

@@ -174,6 +174,15 @@ def search(
             rich_help_panel=_RANKING,
         ),
     ] = None,
+    feedback: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="What likeness to the best counts after that; 0: nothing. [default: the model's "
+            "own]",
+            rich_help_panel=_RANKING,
+        ),
+    ] = None,
     min_relevance: Annotated[
         float | None,
         typer.Option(min=0, max=1, help="Least relevance of a result.", rich_help_panel=_RANKING),
@@ -249,6 +258,7 @@ def search(
             budget_ms=budget_ms,
             adaptive=adaptive,
             weight=weight,
+            feedback=feedback,
         ),
         "min_relevance": min_relevance,
         "timeout_ms": timeout_ms,

@@ -68,7 +68,8 @@ def tune(
     rerank: Annotated[
         bool,
         typer.Option(
-            "--rerank", help="Learn how to rerank instead: weight, depth, adaptive rules."
+            "--rerank",
+            help="Learn how to rerank instead: weight, feedback, depth, adaptive rules.",
         ),
     ] = False,
     candidates: Annotated[
@@ -100,8 +101,9 @@ def tune(
     --write becomes the collection's profile, unless its gain may be luck.
 
     With --rerank: asks each query once, with all candidates scored, and learns how much the
-    reranker's score counts beside the fused one, how many candidates it has to score, and when
-    fewer will do, each cross-validated. --values weight=0.3,1 gives the weights to try.
+    reranker's score counts beside the fused one, what likeness to the best counts after that, how
+    many candidates have to be scored, and when fewer will do, each cross-validated. --values
+    weight=0.3,1 gives the weights to try, --values feedback=0,0.5 the feedbacks.
 
     Example: rankgres tune articles --queries q.jsonl --qrels q.tsv --latency-limit-ms 60 --write
     """

@@ -1,17 +1,18 @@
-"""``rankgres tune --rerank``: learn how much to rerank, and what the reranker's score counts."""
+"""``rankgres tune --rerank``: learn how much to rerank, what the reranker and feedback count."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rich.table import Table
 
 from service.cli.calibrate import ask_service
 from service.cli.profile import profile_table
 from service.cli.terminal import console
+from service.collections.collection import active_generation
 from service.collections.learned import (
     RerankProfile,
     parse_rerank_profile,
@@ -23,16 +24,23 @@ from service.errors import InvalidInputError
 from service.evaluation.folds import deal_queries
 from service.evaluation.judgements import Judgements
 from service.evaluation.rerank_policy import (
+    FEEDBACKS,
     WEIGHTS,
     DepthChoice,
     PolicyChoice,
     RerankReport,
-    WeightChoice,
+    ValueChoice,
     learn_reranking,
 )
+from service.evaluation.rerank_table import Blend
+from service.evaluation.reranked_lists import RerankedLists
 from service.local.endpoints import database_url
 from service.model_cards import reranker_card
+from service.search.feedback import Embeddings, read_embeddings
 from service.settings import get_settings
+
+#: What --values may name, and what is tried unless it does.
+_TRIED: Final = {"weight": WEIGHTS, "feedback": FEEDBACKS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +60,19 @@ class RerankTuning:
 
 
 def tune_rerank(collection: str, judgements: Judgements, terms: RerankTuning) -> None:
-    """Learn weight, depth and policy of a collection's reranking, show them, and keep them."""
-    weights = _weights(terms.given)
+    """Learn weight, feedback, depth and policy of a collection's reranking, show and keep them."""
+    tried = _tried(terms.given)
     deal_queries(len(judgements.queries), terms.folds, terms.seed)  # before minutes of asking
     with connect(database_url()) as connection:
         before = read_rerank_profile(connection, collection)
-    lists = ask_service(collection, judgements, terms.candidates, terms.service_url)
+    lists = ask_service(collection, judgements, terms.candidates, terms.service_url, feedback=0)
     report = learn_reranking(
         lists,
         judgements,
-        present=_present_weight(before, lists.reranker),
-        weights=weights,
+        _embeddings(collection, lists),
+        present=_present_blend(before, lists.reranker),
+        weights=tried["weight"],
+        feedbacks=tried["feedback"],
         folds=terms.folds,
         seed=terms.seed,
         significance=terms.significance,
@@ -71,6 +81,7 @@ def tune_rerank(collection: str, judgements: Judgements, terms: RerankTuning) ->
     )
     objections = {
         "weight": report.weights.objection(terms.significance),
+        "feedback": report.feedbacks.objection(terms.significance),
         "depth": "--keep-depth"
         if terms.keep_depth
         else report.depths.objection(lists.candidates, terms.tolerance),
@@ -98,28 +109,47 @@ def tune_rerank(collection: str, judgements: Judgements, terms: RerankTuning) ->
         console.print("not written: add --write")
 
 
-def _weights(given: Mapping[str, Sequence[Any]]) -> list[float]:
-    """Return the weights to try."""
+def _tried(given: Mapping[str, Sequence[Any]]) -> dict[str, list[float]]:
+    """Return the weights and feedbacks to try; null, what it is now, is tried anyway."""
     for name in given:
-        if name != "weight":
+        if name not in _TRIED:
             raise InvalidInputError(
                 f"{name!r} is not searched with --rerank",
                 field="values",
                 value=name,
-                mend="give values for weight, or leave --rerank out",
+                mend=f"give values for {' or '.join(_TRIED)}, or leave --rerank out",
             )
-    weights = list(given.get("weight", WEIGHTS))
-    for weight in weights:
-        parse_rerank_profile({"weight": weight})
-    return weights
+    tried = {
+        name: [value for value in given.get(name, values) if value is not None]
+        for name, values in _TRIED.items()
+    }
+    for name, values in tried.items():
+        for value in values:
+            parse_rerank_profile({name: value})
+    return tried
 
 
-def _present_weight(profile: RerankProfile, reranker: str) -> float:
-    """Return the weight that searches have as it is: the profile's, the card's, the setting's."""
-    for weight in (profile.weight, reranker_card(reranker).weight):
-        if weight is not None:
-            return weight
-    return get_settings().rerank_weight
+def _embeddings(collection: str, lists: RerankedLists) -> list[Embeddings]:
+    """Return the stored embeddings of each list's best passages."""
+    with connect(database_url()) as connection:
+        generation = active_generation(connection, collection)
+        return [
+            read_embeddings(
+                connection,
+                generation.id,
+                [hit.document for hit in each.hits],
+                [hit.position for hit in each.hits],
+            )
+            for each in lists.lists
+        ]
+
+
+def _present_blend(profile: RerankProfile, reranker: str) -> Blend:
+    """Return what searches rerank by as it is: the profile's, the card's, the setting's."""
+    card = reranker_card(reranker)
+    weights = (profile.weight, card.weight, get_settings().rerank_weight)
+    weight = next(each for each in weights if each is not None)
+    return Blend(weight, card.feedback if profile.feedback is None else profile.feedback)
 
 
 def _profile(
@@ -134,6 +164,7 @@ def _profile(
     today = datetime.now(tz=UTC).date()
     return RerankProfile(
         weight=before.weight if objections["weight"] else report.weights.chosen,
+        feedback=before.feedback if objections["feedback"] else report.feedbacks.chosen,
         candidates=None if objections["depth"] else report.depths.chosen.depth,
         adaptive=None if objections["adaptive"] else report.policy.policy.as_json(),
         source=f"rankgres tune --rerank, {queries} judged queries, {today}",
@@ -148,29 +179,17 @@ def _as_json(
     report: RerankReport, objections: Mapping[str, str | None], after: RerankProfile
 ) -> dict[str, Any]:
     """Return the figures, rounded to what they can bear."""
-    weights, depths, policy = report.weights, report.depths, report.policy
+    depths, policy = report.depths, report.policy
     return {
         "fused": round(report.fused, 5),
         "pair_ms": round(report.pair_ms, 3),
-        "weight": {
-            "present": weights.present,
-            "chosen": weights.chosen,
-            "cross_validated": round(weights.cross_validated, 5),
-            "gain": round(weights.gain, 5),
-            "p": round(weights.p, 6),
-            "objection": objections["weight"],
-            "tried": [
-                {
-                    "weight": row.weight,
-                    "nDCG@10": round(row.mean, 5),
-                    "difference": round(row.difference, 5),
-                    "p": round(row.p, 6),
-                }
-                for row in weights.rows
-            ],
-        },
+        "weight": {"feedback": report.feedbacks.present}
+        | _choice_as_json(report.weights, objections["weight"]),
+        "feedback": {"weight": report.blend.weight}
+        | _choice_as_json(report.feedbacks, objections["feedback"]),
         "depth": {
-            "weight": report.weight,
+            "weight": report.blend.weight,
+            "feedback": report.blend.feedback,
             "chosen": depths.chosen.depth,
             "held_out_difference": round(depths.held_out_difference, 5),
             "objection": objections["depth"],
@@ -200,15 +219,36 @@ def _as_json(
     }
 
 
+def _choice_as_json(choice: ValueChoice, objection: str | None) -> dict[str, Any]:
+    return {
+        "present": choice.present,
+        "chosen": choice.chosen,
+        "cross_validated": round(choice.cross_validated, 5),
+        "gain": round(choice.gain, 5),
+        "p": round(choice.p, 6),
+        "objection": objection,
+        "tried": [
+            {
+                choice.part: row.value,
+                "nDCG@10": round(row.mean, 5),
+                "difference": round(row.difference, 5),
+                "p": round(row.p, 6),
+            }
+            for row in choice.rows
+        ],
+    }
+
+
 def _print(report: RerankReport, reranker: str, queries: int, tolerance: float) -> None:
     """Print what was tried of each, and what the choice does to queries that did not make it."""
-    console.print(_weight_table(report.weights, report.fused, reranker, queries))
-    weights = report.weights
-    console.print(
-        f"weight {weights.chosen:g}: cross-validated {weights.cross_validated:.4f}, "
-        f"{weights.gain:+.4f} against {weights.present:g}, p {weights.p:.4f}"
+    blend = report.blend
+    _print_choice(
+        report.weights,
+        f"{reranker}, {queries} queries, all candidates scored, "
+        f"feedback {report.feedbacks.present:g}; fused alone: nDCG@10 {report.fused:.4f}",
     )
-    console.print(_depth_table(report.depths, report.weight, report.pair_ms))
+    _print_choice(report.feedbacks, f"feedback, by weight {blend.weight:g}")
+    console.print(_depth_table(report.depths, blend, report.pair_ms))
     console.print(
         f"depth {report.depths.chosen.depth}: cross-validated "
         f"{report.depths.held_out_difference:+.4f}; tolerance {tolerance:g}"
@@ -223,28 +263,31 @@ def _print(report: RerankReport, reranker: str, queries: int, tolerance: float) 
     )
 
 
-def _weight_table(weights: WeightChoice, fused: float, reranker: str, queries: int) -> Table:
-    table = Table(
-        title=f"{reranker}, {queries} queries, all candidates scored; "
-        f"fused alone: nDCG@10 {fused:.4f}",
-        title_justify="left",
-    )
-    for heading in ("weight", "nDCG@10", f"less weight {weights.present:g}", "p"):
+def _print_choice(choice: ValueChoice, title: str) -> None:
+    """Print what each value of a weight or feedback reaches, and what choosing one does."""
+    table = Table(title=title, title_justify="left")
+    for heading in (choice.part, "nDCG@10", f"less {choice.part} {choice.present:g}", "p"):
         table.add_column(heading, justify="right")
-    for row in weights.rows:
+    for row in choice.rows:
         table.add_row(
-            f"{row.weight:g}",
+            f"{row.value:g}",
             f"{row.mean:.4f}",
             f"{row.difference:+.4f}",
             f"{row.p:.4f}",
-            style="bold" if row.weight == weights.chosen else None,
+            style="bold" if row.value == choice.chosen else None,
         )
-    return table
+    console.print(table)
+    console.print(
+        f"{choice.part} {choice.chosen:g}: cross-validated {choice.cross_validated:.4f}, "
+        f"{choice.gain:+.4f} against {choice.present:g}, p {choice.p:.4f}"
+    )
 
 
-def _depth_table(depths: DepthChoice, weight: float, pair_ms: float) -> Table:
+def _depth_table(depths: DepthChoice, blend: Blend, pair_ms: float) -> Table:
     table = Table(
-        title=f"depth, by weight {weight:g}; a pair takes {pair_ms:.2f} ms", title_justify="left"
+        title=f"depth, by weight {blend.weight:g} and feedback {blend.feedback:g}; "
+        f"a pair takes {pair_ms:.2f} ms",
+        title_justify="left",
     )
     for heading in ("depth", "nDCG@10", "less all", "p", "pairs saved", "ms saved"):
         table.add_column(heading, justify="right")

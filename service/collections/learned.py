@@ -38,6 +38,12 @@ class RerankProfile(BaseModel):
         allow_inf_nan=False,
         description="of the reranker's z-score beside the fused one's, which is 1",
     )
+    feedback: float | None = Field(
+        None,
+        ge=0,
+        allow_inf_nan=False,
+        description="of likeness to the best, by z-scores, beside the order so far",
+    )
     candidates: int | None = Field(
         None, ge=1, le=1000, description="candidates that are scored at most"
     )

@@ -1,6 +1,6 @@
-"""Rerank policy: the reranker's weight, how many candidates it scores, and when fewer will do.
+"""Rerank policy: what reranker and feedback count, how many candidates are scored, when fewer do.
 
-All three are computed from lists that were scored whole, once. What is told of each is by
+All of it is computed from lists that were scored whole, once. What is told of each is by
 cross-validation, as in ``tuning``: chosen on some of the queries, judged by the others.
 """
 
@@ -14,13 +14,24 @@ from numpy.typing import NDArray
 
 from service.evaluation.folds import deal_queries
 from service.evaluation.judgements import Judgements
-from service.evaluation.rerank_table import LEAST_DEPTH, Counts, Floats, RerankTable
+from service.evaluation.rerank_table import (
+    FUSED,
+    LEAST_DEPTH,
+    Blend,
+    Counts,
+    Floats,
+    Part,
+    RerankTable,
+)
 from service.evaluation.reranked_lists import RerankedLists
 from service.evaluation.significance import randomisation_test
 from service.search.depth import DepthPolicy, DepthRule
+from service.search.feedback import Embeddings
 
 #: Weights tried, unless others are; 0 leaves the fused order as it is.
 WEIGHTS: Final = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
+#: What likeness to the best is tried to count; 0: nothing.
+FEEDBACKS: Final = (0.0, 0.3, 0.5, 0.8, 1.2)
 #: Depths tried, as shares of the candidates.
 _SHARES: Final = (0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
 #: Thresholds of a rule: quantiles of what the queries have.
@@ -31,23 +42,24 @@ _WORTH: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class WeightRow:
-    """A weight: its nDCG@10 with all candidates scored, and less the weight as it is."""
+class ValueRow:
+    """A weight or feedback: its nDCG@10 with all candidates scored, and less the one as it is."""
 
-    weight: float
+    value: float
     mean: float
     difference: float
     p: float
 
 
 @dataclass(frozen=True, slots=True)
-class WeightChoice:
-    """The weight with the best mean, and what a choice of this kind gains on other queries.
+class ValueChoice:
+    """The value of a part with the best mean, and what such a choice gains on other queries.
 
-    ``gain`` is against ``present``, the weight as it is, over queries that did not choose.
+    ``gain`` is against ``present``, the value as it is, over queries that did not choose.
     """
 
-    rows: list[WeightRow]
+    part: Part
+    rows: list[ValueRow]
     present: float
     chosen: float
     cross_validated: float
@@ -55,14 +67,20 @@ class WeightChoice:
     p: float
 
     def objection(self, significance: float) -> str | None:
-        """Return why the chosen weight must not be written; None: it may."""
+        """Return why the chosen value must not be written; None: it may."""
+        as_it_is = f"the {self.part} as it is"
         if self.chosen == self.present:
-            return "it is the weight as it is"
+            return f"it is {as_it_is}"
         if self.gain <= 0:
-            return "on queries that did not choose it, it is no better than the weight as it is"
+            return f"on queries that did not choose it, it is no better than {as_it_is}"
         if self.p >= significance:
             return f"its gain may be luck: p is {self.p:.3f}, not below {significance:g}"
         return None
+
+    def accepted(self, blend: Blend, significance: float) -> Blend:
+        """Return the blend with what was chosen of the part, if it may be written."""
+        refused = self.objection(significance) is not None
+        return blend if refused else blend.with_part(self.part, self.chosen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +149,14 @@ class PolicyChoice:
 class RerankReport:
     """What reranking does to the judged queries, and what was learned of it.
 
-    ``fused`` is the mean nDCG@10 without reranking. ``weight`` is the one that depth and policy
-    were learned with, ``depth`` the one that the policy was.
+    ``fused`` is the mean nDCG@10 without reranking. ``blend`` is the one that depth and policy
+    were learned with, its weight the one that the feedback was; ``depth`` is the policy's.
     """
 
     fused: float
-    weights: WeightChoice
-    weight: float
+    weights: ValueChoice
+    feedbacks: ValueChoice
+    blend: Blend
     depths: DepthChoice
     depth: int
     policy: PolicyChoice
@@ -185,25 +204,29 @@ class Lesson:
 def learn_reranking(
     lists: RerankedLists,
     judgements: Judgements,
+    embeddings: Sequence[Embeddings],
     *,
-    present: float,
+    present: Blend,
     weights: Sequence[float] = WEIGHTS,
+    feedbacks: Sequence[float] = FEEDBACKS,
     folds: int,
     seed: int,
     significance: float,
     tolerance: float,
     keep_depth: bool = False,
 ) -> RerankReport:
-    """Learn weight, depth and policy, each with what was accepted before it.
+    """Learn weight, feedback, depth and policy, each with what was accepted before it.
 
     Args:
         lists: all candidates of every judged query, scored.
         judgements: of the same queries.
-        present: the weight as it is.
-        weights: tried beside it.
+        embeddings: of each list's hits, of length 1 each.
+        present: weight and feedback as they are; the weight is learned with that feedback.
+        weights: tried beside the one as it is.
+        feedbacks: the same.
         folds: of the cross-validation.
         seed: of its deal.
-        significance: p from which a gain of the weight may be luck.
+        significance: p from which a gain of weight or feedback may be luck.
         tolerance: nDCG@10 that a lesser depth, and the policy, may lose.
         keep_depth: whether the policy is learned from all candidates, whatever lesser depth would
             do for every query.
@@ -211,45 +234,58 @@ def learn_reranking(
     Raises:
         InvalidInputError: there are fewer queries than folds.
     """
-    table = RerankTable(lists, judgements)
+    table = RerankTable(lists, judgements, embeddings)
     lesson = Lesson(table, deal_queries(len(lists.lists), folds, seed), tolerance)
     most = lists.candidates
-    chosen = choose_weight(lesson, sorted({present, *weights}), present, most)
-    weight = present if chosen.objection(significance) else chosen.chosen
-    depths = choose_depth(lesson, weight, most)
+    weighed = choose_value(lesson, "weight", weights, present, most)
+    blend = weighed.accepted(present, significance)
+    fed = choose_value(lesson, "feedback", feedbacks, blend, most)
+    blend = fed.accepted(blend, significance)
+    depths = choose_depth(lesson, blend, most)
     lesser = not keep_depth and depths.objection(most, tolerance) is None
     depth = depths.chosen.depth if lesser else most
-    policy = choose_policy(lesson, weight, depth)
-    fused = float(table.gains(0.0, most).mean())
-    return RerankReport(fused, chosen, weight, depths, depth, policy, table.pair_ms)
+    policy = choose_policy(lesson, blend, depth)
+    fused = _mean(table.gains(FUSED, most))
+    return RerankReport(fused, weighed, fed, blend, depths, depth, policy, table.pair_ms)
 
 
-def choose_weight(
-    lesson: Lesson, weights: Sequence[float], present: float, depth: int
-) -> WeightChoice:
-    """Return the best weight with so many candidates scored, the least of equals."""
-    gains = np.array([lesson.table.gains(weight, depth) for weight in weights])
+def choose_value(
+    lesson: Lesson, part: Part, tried: Sequence[float], present: Blend, depth: int
+) -> ValueChoice:
+    """Return the best value of a part with so many candidates scored, the least of equals.
+
+    Args:
+        lesson: what is learned from.
+        part: of the blend; the other stays as it is.
+        tried: values beside the present one.
+        present: the blend as it is.
+        depth: candidates scored.
+    """
+    values = sorted({present.part(part), *tried})
+    blends = [present.with_part(part, value) for value in values]
+    gains = np.array([lesson.table.gains(blend, depth) for blend in blends])
     now = lesson.table.gains(present, depth)
     held_out = lesson.held_out(lambda train: gains[int(gains[:, train].mean(axis=1).argmax())])
     p_values = randomisation_test((gains - now).T)
-    rows = zip(weights, gains, p_values, strict=True)
-    return WeightChoice(
-        [WeightRow(weight, _mean(row), _mean(row - now), float(p)) for weight, row, p in rows],
-        present,
-        weights[int(gains.mean(axis=1).argmax())],
+    rows = zip(values, gains, p_values, strict=True)
+    return ValueChoice(
+        part,
+        [ValueRow(value, _mean(row), _mean(row - now), float(p)) for value, row, p in rows],
+        present.part(part),
+        values[int(gains.mean(axis=1).argmax())],
         _mean(held_out),
         _mean(held_out - now),
         _p(held_out - now),
     )
 
 
-def choose_depth(lesson: Lesson, weight: float, most: int) -> DepthChoice:
+def choose_depth(lesson: Lesson, blend: Blend, most: int) -> DepthChoice:
     """Return the least depth whose loss, one standard error on top, stays in the tolerance."""
     table = lesson.table
     shares = {max(LEAST_DEPTH, round(share * most)) for share in _SHARES}
     depths = sorted(depth for depth in shares | {most} if depth <= most)
-    full, pairs = table.gains(weight, most), table.pairs(most)
-    lost = np.array([table.gains(weight, depth) - full for depth in depths])
+    full, pairs = table.gains(blend, most), table.pairs(most)
+    lost = np.array([table.gains(blend, depth) - full for depth in depths])
 
     def choose(train: NDArray[np.bool_]) -> int:
         # The deepest loses nothing.
@@ -272,18 +308,18 @@ def choose_depth(lesson: Lesson, weight: float, most: int) -> DepthChoice:
     return DepthChoice(rows, rows[choose(lesson.everyone)], _mean(held_out))
 
 
-def choose_policy(lesson: Lesson, weight: float, depth: int) -> PolicyChoice:
+def choose_policy(lesson: Lesson, blend: Blend, depth: int) -> PolicyChoice:
     """Return the policy that saves most pairs, and what one so chosen does to other queries."""
     table = lesson.table
     rules = _possible_rules(table, depth)
     used = lesson.held_out(
-        lambda train: table.depths(_fit_policy(lesson, rules, weight, depth, train), depth)
+        lambda train: table.depths(_fit_policy(lesson, rules, blend, depth, train), depth)
     )
     pairs = table.pairs(depth)
-    lost = table.gains_at(weight, used) - table.gains(weight, depth)
+    lost = table.gains_at(blend, used) - table.gains(blend, depth)
     saved = pairs - np.minimum(pairs, used)
     return PolicyChoice(
-        DepthPolicy(_fit_policy(lesson, rules, weight, depth, lesson.everyone)),
+        DepthPolicy(_fit_policy(lesson, rules, blend, depth, lesson.everyone)),
         _mean(lost),
         _p(lost),
         pairs_saved=float(saved.sum() / pairs.sum()),
@@ -313,13 +349,13 @@ def _possible_rules(table: RerankTable, depth: int) -> list[DepthRule]:
 def _fit_policy(
     lesson: Lesson,
     rules: Sequence[DepthRule],
-    weight: float,
+    blend: Blend,
     depth: int,
     train: NDArray[np.bool_],
 ) -> tuple[DepthRule, ...]:
     """Return up to two rules, each the one that saves most beside those before it."""
     table = lesson.table
-    pairs, full = table.pairs(depth), table.gains(weight, depth)
+    pairs, full = table.pairs(depth), table.gains(blend, depth)
     policy: tuple[DepthRule, ...] = ()
     saved = 0
     for _ in range(_RULES):
@@ -329,7 +365,7 @@ def _fit_policy(
             less = int((pairs - np.minimum(pairs, used))[train].sum())
             if less <= (best[0] if best else saved + _WORTH * pairs[train].sum()):
                 continue
-            if lesson.bears((table.gains_at(weight, used) - full)[train]):
+            if lesson.bears((table.gains_at(blend, used) - full)[train]):
                 best = less, rule
         if best is None:
             break

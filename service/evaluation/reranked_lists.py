@@ -32,7 +32,8 @@ class RerankedHit:
     """A candidate document: its fused score, its place in both lists, the reranker's raw score.
 
     ``second_score`` is the raw score of a cascade's second model, where it read the document;
-    ``rank`` the place in the answer, from 1.
+    ``rank`` the place in the answer, from 1; ``position`` that of the best passage among the
+    document's, from 0.
     """
 
     document: str
@@ -42,6 +43,7 @@ class RerankedHit:
     rerank_score: float
     second_score: float | None = None
     rank: int = 1
+    position: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +78,17 @@ def ask_reranked(
     judgements: Judgements,
     candidates: int,
     on_query: Callable[[], None] = lambda: None,
+    *,
+    feedback: float | None = None,
 ) -> RerankedLists:
     """Ask every judged query once, with so many candidates scored, all of them.
+
+    Args:
+        ask: sends a search.
+        judgements: whose queries are asked.
+        candidates: of each query.
+        on_query: called after every answer.
+        feedback: what likeness to the best counts for the final ranks; None: as it is.
 
     Raises:
         ModelUnavailableError: a stage gave way, or candidates were left without a score: what is
@@ -87,7 +98,7 @@ def ask_reranked(
     lists: list[RerankedList] = []
     models: set[tuple[str, ...]] = set()
     for name, text in judgements.queries.items():
-        answer = _ask_until_whole(ask, name, _body(text, candidates))
+        answer = _ask_until_whole(ask, name, _body(text, candidates, feedback))
         lists.append(_read_list(answer))
         if answer["results"]:
             models.add(tuple(run["model"] for run in answer["reranked"]["models"]))
@@ -168,19 +179,20 @@ def _sample(scored: Iterable[tuple[_JudgedHit, float | None]]) -> Sample:
     )
 
 
-def _body(text: str, candidates: int) -> dict[str, Any]:
+def _body(text: str, candidates: int, feedback: float | None) -> dict[str, Any]:
     """Return the search that has all of so many candidates scored, whatever was learned before."""
+    rerank = {
+        "candidates": candidates,
+        "depth": candidates,
+        "budget_ms": _AMPLE_MS,
+        "adaptive": False,
+    }
     return {
         "query": text,
         "k": candidates,
         "passages": 1,
         "mode": "hybrid",
-        "rerank": {
-            "candidates": candidates,
-            "depth": candidates,
-            "budget_ms": _AMPLE_MS,
-            "adaptive": False,
-        },
+        "rerank": rerank if feedback is None else rerank | {"feedback": feedback},
     }
 
 
@@ -231,4 +243,5 @@ def _read_hit(result: Mapping[str, Any]) -> RerankedHit:
         stages["rerank"]["score"],
         (stages["rerank_second"] or {}).get("score"),
         result["rank"],
+        result["passages"][0]["position"],
     )

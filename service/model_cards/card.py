@@ -87,7 +87,8 @@ class RerankerCard:
 
     ``endpoint`` is the shape of a remote one's requests, ``url`` where it is, unless the setting
     says. ``weight`` is what its z-score weighs beside the fused score's, for searches that do not
-    say; ``calibration`` turns its score into a relevance.
+    say, ``feedback`` what likeness to the best does then; ``calibration`` turns its score into a
+    relevance.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -100,6 +101,7 @@ class RerankerCard:
     endpoint: Literal["cohere", "jina", "tei"] | None = None
     url: str | None = None
     weight: float | None = None
+    feedback: float = 0.0
     calibration: CardCalibration | None = None
 
     @property

@@ -75,6 +75,15 @@ class RerankRequest(BaseModel):
         allow_inf_nan=False,
         description="What the cross-encoder's z-score counts where the fused score's counts 1.",
     )
+    feedback: float | None = Field(
+        None,
+        ge=0,
+        le=1000,
+        allow_inf_nan=False,
+        description="What a document's likeness to the best of the reranked counts, by z-scores, "
+        "where the order so far counts 1; 0: nothing. It gathers several relevant documents at "
+        "the top, and does little where one alone is sought.",
+    )
 
     def check(self, k: int) -> None:
         """Refuse a depth that goes with neither ``candidates`` nor the ``k`` asked for.

@@ -6,7 +6,7 @@ budget leaves. Whatever is missing at the end of the budget keeps the order it h
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from service.search.depth import (
@@ -20,6 +20,7 @@ from service.search.depth import (
     depth,
     pair_tokens,
 )
+from service.search.feedback import ReadEmbeddings, feed_back
 from service.search.ranking import RankedDocument, rerank_by
 from service.search.task_sender import NoAnswerError, TaskSender
 from service.task_names import FIRST_STAGE, RERANK_CANDIDATES, RERANK_QUEUE, SECOND_STAGE
@@ -35,13 +36,18 @@ _FIRST_SHARE = 0.5
 DepthReason = Literal["request", "candidates", "budget", "least", "adaptive", "unknown_pace"]
 
 
+def no_feedback(_model: str) -> float:
+    """Return what likeness to the best counts where nothing says that it does."""
+    return 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class RerankPlan:
     """How one search reranks.
 
     ``most`` candidates are scored at the most, ``depth`` exactly where that is not None. ``weight``
-    says what a model's z-score counts beside the order so far. The best ``second`` of them go to
-    the second model; 0: there is none.
+    says what a model's z-score counts beside the order so far, ``feedback`` what likeness to the
+    best does then. The best ``second`` of them go to the second model; 0: there is none.
     """
 
     query: str
@@ -52,6 +58,16 @@ class RerankPlan:
     depth: int | None = None
     policy: DepthPolicy | None = None
     second: int = 0
+    feedback: Callable[[str], float] = no_feedback
+
+    def asking(self, wanted: str, budget_ms: float) -> "RerankPlan":
+        """Return the plan for a query without what it says it is not about, in so much time.
+
+        What is excluded resembles what is asked for: where there is any, likeness to the best would
+        draw it near, and does not count.
+        """
+        feedback = self.feedback if wanted == self.query else no_feedback
+        return replace(self, query=wanted, budget_ms=budget_ms, feedback=feedback)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +102,14 @@ class ModelRun:
 
 @dataclass(frozen=True, slots=True)
 class Reranking:
-    """What became of a reranking: of each model in turn, and how the depth was chosen."""
+    """What became of a reranking: of each model in turn, and how the depth was chosen.
+
+    ``feedback`` is what likeness to the best counted.
+    """
 
     first: ModelRun
     choice: DepthChoice
+    feedback: float = 0.0
     second: ModelRun | None = None
 
     @property
@@ -106,12 +126,17 @@ class Reranking:
 
 
 def rerank(
-    sender: TaskSender, plan: RerankPlan, documents: Sequence[RankedDocument], pace: Pace
+    sender: TaskSender,
+    plan: RerankPlan,
+    documents: Sequence[RankedDocument],
+    pace: Pace,
+    read: ReadEmbeddings,
 ) -> tuple[list[RankedDocument], Reranking]:
     """Return the documents in their final order, and what was reranked.
 
     Scored documents come first, those of the second model before all others; the rest follow in
-    the order they had. With no answer in time the fused order stands.
+    the order they had. With no answer in time the fused order stands. ``read`` is called where
+    feedback counts.
     """
     deadline = time.time() + plan.budget_ms / 1000
     choice = choose_depth(plan, documents, pace)
@@ -124,11 +149,13 @@ def rerank(
         deadline - (1 - share) * plan.budget_ms / 1000,
         stage=FIRST_STAGE,
     )
+    feedback = plan.feedback(first.model) if first.model else 0.0
+    ranked = feed_back(ranked, read, feedback)
     if not plan.second or not first.scored:
-        return ranked, Reranking(first, choice)
+        return ranked, Reranking(first, choice, feedback)
     count = min(plan.second, first.scored)
     ranked, second = _score(sender, plan, ranked, count, deadline, stage=SECOND_STAGE)
-    return ranked, Reranking(first, choice, second)
+    return ranked, Reranking(first, choice, feedback, second)
 
 
 def choose_depth(plan: RerankPlan, documents: Sequence[RankedDocument], pace: Pace) -> DepthChoice:

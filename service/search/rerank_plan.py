@@ -19,12 +19,17 @@ def plan_reranking(
         said = (asked.weight, profile.weight, reranker_card(model).weight)
         return next((each for each in said if each is not None), settings.rerank_weight)
 
+    def feedback(model: str) -> float:
+        said = (asked.feedback, profile.feedback)
+        return next((each for each in said if each is not None), reranker_card(model).feedback)
+
     return RerankPlan(
         query=request.meaning,
         k=request.k,
         most=asked.most(request.k, profile.candidates),
         budget_ms=asked.budget_ms,
         weight=weight,
+        feedback=feedback,
         depth=asked.depth,
         policy=profile.policy if asked.adaptive else None,
         second=settings.rerank_second_candidates if settings.rerank_second_model else 0,

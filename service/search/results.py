@@ -49,6 +49,7 @@ class Passage(BaseModel):
 
     heading: str
     text: str
+    position: int = Field(description="Place of the passage among the document's passages, from 0.")
     start: int
     end: int
     snippet: str = Field(
@@ -225,6 +226,7 @@ def _passage(passage: Candidate, snippet: Snippet) -> Passage:
     return Passage(
         heading=passage.heading,
         text=passage.text,
+        position=passage.position,
         start=passage.start_offset,
         end=passage.end_offset,
         snippet=_marked(snippet.text),

@@ -6,7 +6,7 @@ down is an error.
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from service.collections.collection import Generation, active_generation, find_generation
@@ -24,6 +24,7 @@ from service.search.deadline import (
 )
 from service.search.diversity import diversify
 from service.search.facets import count_facets
+from service.search.feedback import Embeddings, read_embeddings
 from service.search.judging import judge
 from service.search.pages import load_page, save_snapshot
 from service.search.query_embedding import QueryEmbedding, embed_query
@@ -81,7 +82,7 @@ class Searcher:
             plan = plan_reranking(request, learned.rerank_profile, self.settings)
             embedding = self._embed(request.mode, request.meaning, generation, deadline, trace)
             found = self._find(request, plan, embedding, deadline, trace)
-            documents, reranking = self._rerank(plan, found, deadline, trace)
+            documents, reranking = self._rerank(plan, generation, found, deadline, trace)
             documents, cut = judge(request, learned, documents, hybrid=embedding is not None)
             if found.diversity > 0:
                 with trace.stage("diversify"), trace.sql(), transaction(self.pool) as connection:
@@ -204,6 +205,7 @@ class Searcher:
     def _rerank(
         self,
         plan: RerankPlan | None,
+        generation: Generation,
         found: FoundCandidates,
         deadline: Deadline,
         trace: Trace,
@@ -212,9 +214,19 @@ class Searcher:
         if plan is None:
             return documents, None
         budget_ms = deadline.part_ms(RERANK_SHARE, plan.budget_ms)
-        plan = replace(plan, query=found.wanted, budget_ms=budget_ms)
+        plan = plan.asking(found.wanted, budget_ms)
+
+        def read(reranked: Sequence[RankedDocument]) -> Embeddings:
+            with trace.stage("feedback"), trace.sql(), transaction(self.pool) as connection:
+                return read_embeddings(
+                    connection,
+                    generation.id,
+                    [document.best.document_id for document in reranked],
+                    [document.best.position for document in reranked],
+                )
+
         with trace.stage("rerank"):
-            ranked, reranking = rerank(self.sender, plan, documents, self.pace.now())
+            ranked, reranking = rerank(self.sender, plan, documents, self.pace.now(), read)
         trace.reranked(reranking, plan.budget_ms)
         return ranked, reranking
 

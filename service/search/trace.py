@@ -64,6 +64,7 @@ class Trace:
             "budget_ms": round(budget_ms, 1),
             "pace": asdict(choice.pace),
             "clarity": choice.clarity and asdict(choice.clarity),
+            "feedback": reranking.feedback,
             "models": [_told(run) for run in reranking.runs],
         }
 

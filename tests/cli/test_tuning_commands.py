@@ -190,20 +190,29 @@ def test_parameters_of_the_reranking_stand_beside_the_others(
 def test_reranking_is_learned_kept_and_removed_again(
     run: Run, database: Connection, filed: str, judged: list[str], tmp_path: Path
 ) -> None:
-    own = reranker_card(DEFAULT_RERANKER).weight  # is tried whatever else is
+    own = reranker_card(DEFAULT_RERANKER)  # its values are tried whatever else is
     tuned = run(
         "tune", filed, *judged, "--rerank", "--candidates", "25", "--values", "weight=0,0.3",
-        "--tolerance", "0.5", "--write", "--json", "out.json",
+        "--values", "feedback=0,2", "--tolerance", "0.5", "--write", "--json", "out.json",
     )  # fmt: skip
     assert tuned.returncode == 0, tuned.stderr
     found = json.loads((tmp_path / "out.json").read_text())
-    assert [row["weight"] for row in found["weight"]["tried"]] == [0.0, 0.3, own]
+    assert [row["weight"] for row in found["weight"]["tried"]] == [0.0, 0.3, own.weight]
+    fed = found["feedback"]
+    assert [row["feedback"] for row in fed["tried"]] == [0.0, own.feedback, 2.0]
+    assert fed["present"] == found["weight"]["feedback"] == own.feedback
+    assert fed["tried"][0]["nDCG@10"] > fed["tried"][2]["nDCG@10"]  # others on a subject are alike
+    assert fed["weight"] == found["depth"]["weight"]
+    assert "less feedback 0.8" in tuned.stdout
     assert found["depth"]["chosen"] == 20  # with that tolerance, the least there is
     assert found["depth"]["objection"] is None
     assert found["adaptive"]["objection"] == "no rule saves anything within the tolerance"
     kept = read_rerank_profile(database, filed)
     assert kept.as_json() == found["profile"]
     assert kept.candidates == 20
+    written = None if fed["objection"] else fed["chosen"]
+    assert kept.feedback == written
+    assert found["depth"]["feedback"] == (own.feedback if written is None else written)
     assert (kept.source or "").startswith("rankgres tune --rerank, 40 judged queries, ")
     assert "written to filed" in tuned.stdout
     run("collection", "profile", filed, "--reset")
@@ -249,6 +258,7 @@ def test_a_calibration_is_printed_for_a_card_and_then_not_kept(
     ("arguments", "error"),
     [
         (["tune", "--rerank", "--values", "fusion=rrf"], "'fusion' is not searched with --rerank"),
+        (["tune", "--rerank", "--values", "feedback=-1"], "rerank.feedback: "),
         (["tune", "--rerank", "--latency-limit-ms", "9"], "a reranking has no --latency-limit-ms"),
         (["calibrate", "--relevant-from", "2"], "no judgement has a grade of 2"),
     ],

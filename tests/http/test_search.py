@@ -161,6 +161,13 @@ def test_offsets_cut_the_passage_out_of_the_document(http: httpx.Client) -> None
     assert seen > len(TEXTS)
 
 
+def test_positions_count_the_passages_of_a_document_from_0(http: httpx.Client) -> None:
+    answer = search(http, "temperature", passages=10)
+    for result in answer["results"]:
+        placed = sorted(result["passages"], key=lambda passage: int(passage["start"]))
+        assert [passage["position"] for passage in placed] == list(range(len(placed)))
+
+
 def test_a_passage_tells_its_heading_path(http: httpx.Client) -> None:
     answer = search(http, "bubbles in the molten glaze", mode="lexical", passages=1)
     assert answer["results"][0]["passages"][0]["heading"] == "Kiln manual > Firing > Glaze"

@@ -241,6 +241,32 @@ def test_diversity_puts_repetitions_back(http: httpx.Client, rerank: Any) -> Non
     assert ("diversify" in diverse["timings"]) == bool(rerank)
 
 
+@pytest.mark.usefixtures("news")
+def test_likeness_to_the_best_counts_as_much_as_asked(http: httpx.Client) -> None:
+    def asked(query: str, **rerank: float) -> Any:
+        return search(http, query, rerank=AMPLE | rerank, explain=True)
+
+    answer = asked("storm in the harbour")
+    assert answer["explain"]["rerank"]["feedback"] == 0.8
+    assert answer["timings"]["feedback"] < answer["timings"]["rerank"]
+    plain = asked("storm in the harbour", feedback=0)
+    assert plain["explain"]["rerank"]["feedback"] == 0
+    assert "feedback" not in plain["timings"]
+    # Copies are alike, whatever else counts, and nothing else is as near to them.
+    alike = {"storm-1", "storm-2", "storm-3"}
+    found = scores(asked("storm in the harbour", feedback=1000))
+    copies = [score for name, score in found.items() if name in alike]
+    others = [score for name, score in found.items() if name not in alike]
+    assert min(copies) - max(others) > 10 * (max(copies) - min(copies))
+
+
+@pytest.mark.usefixtures("news")
+def test_where_a_question_excludes_something_likeness_does_not_count(http: httpx.Client) -> None:
+    query = "What is there in the harbour, but not the storm?"
+    answer = search(http, query, rerank=AMPLE, explain=True)
+    assert answer["explain"]["rerank"]["feedback"] == 0
+
+
 @pytest.mark.usefixtures("profiled")
 def test_what_a_search_leaves_out_is_taken_from_the_profile(http: httpx.Client) -> None:
     alike = {"storm-1", "storm-2", "storm-3"}

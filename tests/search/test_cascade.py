@@ -16,6 +16,7 @@ from service.search.task_sender import TaskSender
 from service.search.worker_pace import WorkerPace
 from service.task_names import RERANK_QUEUE
 from tests.search.test_reordering import candidate
+from tests.search.test_rerank import nothing_read
 from tests.support.stack import PROJECT
 from tests.support.waiting import eventually
 
@@ -77,7 +78,11 @@ def documents(*texts: str) -> list[RankedDocument]:
 def test_the_second_model_scores_the_best_of_the_first(sender: TaskSender) -> None:
     texts = (FILLER, "A train stops at every village.", ANSWER, "Bread is baked of flour.")
     ranked, reranking = rerank(
-        sender, PLAN, documents(*texts), WorkerPace(sender, RERANK_QUEUE).now()
+        sender,
+        PLAN,
+        documents(*texts),
+        WorkerPace(sender, RERANK_QUEUE).now(),
+        nothing_read,
     )
     assert [(run.model, run.scored, run.of) for run in reranking.runs] == [
         (DEFAULT_RERANKER, 4, 4),
@@ -102,6 +107,7 @@ def test_of_a_long_passage_the_part_that_answers_is_shown(sender: TaskSender) ->
         replace(PLAN, second=0),
         documents(FILLER, long),
         WorkerPace(sender, RERANK_QUEUE).now(),
+        nothing_read,
     )
     (found,) = [document for document in ranked if document.best.document_id == "1"]
     shown = found.shown().best

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 
 from service.local.redis import EmbeddedRedis
 from service.search.depth import UNKNOWN_PACE, DepthPolicy, DepthRule, Pace
+from service.search.feedback import Embeddings, ReadEmbeddings
 from service.search.ranking import RankedDocument
 from service.search.rerank import ModelRun, RerankPlan, choose_depth, rerank
 from service.search.task_sender import Pulse, TaskSender
@@ -45,11 +46,9 @@ def scored(values: dict[str, Any], score: Callable[[int], float | None]) -> dict
     return {"model": model, "scores": scores, "windows": [None] * len(scores), "model_ms": 1.5}
 
 
-@pytest.fixture
-def sender(redis_server: EmbeddedRedis) -> Iterator[TaskSender]:
-    sender = TaskSender(redis_server.url)
-    yield sender
-    sender.redis.flushdb()
+def nothing_read(_documents: Sequence[RankedDocument]) -> Embeddings:
+    """Stand where no embedding may be read."""
+    raise AssertionError("embeddings were read")
 
 
 def run(
@@ -58,9 +57,11 @@ def run(
     plan: RerankPlan,
     found: Sequence[RankedDocument],
     answer: Callable[[dict[str, Any]], Any],
+    *,
+    read: ReadEmbeddings | None = None,
 ) -> Any:
     with HandWorker(server.url, RERANK_QUEUE, answer) as worker:
-        ranked, reranking = rerank(sender, plan, found, UNKNOWN_PACE)
+        ranked, reranking = rerank(sender, plan, found, UNKNOWN_PACE, read or nothing_read)
     return ranked, reranking, worker.taken
 
 
@@ -101,17 +102,19 @@ def test_a_worker_that_refuses_says_when_to_come_again(
 
 def test_without_a_worker_the_fused_order_stands(sender: TaskSender) -> None:
     found = documents(30)
-    ranked, reranking = rerank(sender, PLAN, found, UNKNOWN_PACE)
+    ranked, reranking = rerank(sender, PLAN, found, UNKNOWN_PACE, nothing_read)
     assert (ranked, reranking.first.reason) == (found, "no_worker")
 
 
 def test_without_candidates_nothing_is_asked(sender: TaskSender) -> None:
-    ranked, reranking = rerank(sender, PLAN, [], UNKNOWN_PACE)
+    ranked, reranking = rerank(sender, PLAN, [], UNKNOWN_PACE, nothing_read)
     assert (ranked, reranking.state, reranking.first.reason) == ([], "full", None)
 
 
 def test_with_no_time_left_nothing_is_asked(sender: TaskSender) -> None:
-    _, reranking = rerank(sender, replace(PLAN, budget_ms=0), documents(3), UNKNOWN_PACE)
+    _, reranking = rerank(
+        sender, replace(PLAN, budget_ms=0), documents(3), UNKNOWN_PACE, nothing_read
+    )
     assert reranking.first.reason == "timeout"
 
 
