@@ -5,7 +5,8 @@
 What is measured: a whole stack of its own answers searches over HTTP, one at a time. The overhead
 of a search is what its caller waits, less the two times that the service itself names in `explain`:
 `model_ms`, taken by the workers around their model, and `sql_ms`, taken around the look at the
-catalogue, the candidates and the snippets. What is left is HTTP, JSON, Celery's round trips, Redis.
+catalogue, the candidates, the embeddings of feedback and the snippets. What is left is HTTP, JSON,
+Celery's round trips, Redis.
 
 The baseline is in every line: the sum of model and SQL time of the same searches. The kinds of
 search take turns query by query, so that a busy moment of the machine hits all of them alike:
@@ -122,14 +123,15 @@ def search(service: HTTPConnection, body: dict[str, Any]) -> Times:
         raise RuntimeError(f"{body} was answered with {json.dumps(answer)[:500]}")
     model, sql = answer["explain"]["model_ms"], answer["explain"]["sql_ms"]
     stages = answer["timings"]
+    fed = stages.get("feedback", 0)  # lies inside "rerank"
     return {
         "total": waited,
         "model": model,
         "SQL": sql,
         "overhead": waited - model - sql,
-        "tasks": stages.get("embed", 0) + stages.get("rerank", 0) - model,
+        "tasks": stages.get("embed", 0) + stages.get("rerank", 0) - fed - model,
         # These stages hold nothing but SQL and what is made of its rows.
-        "present": stages["plan"] + stages["candidates"] + stages["present"] - sql,
+        "present": stages["plan"] + stages["candidates"] + fed + stages["present"] - sql,
         "HTTP": waited - stages["total"],
     }
 

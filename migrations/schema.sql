@@ -942,7 +942,9 @@ BEGIN
             PERFORM pg_sleep(0.02);
         END LOOP;
     END LOOP;
-    -- A step of a backfill holds its row here, and then reads the table: waited for before that is locked.
+    -- A step of a backfill and a comparison hold their rows here, and then read the table: waited for
+    -- before that is locked.
+    PERFORM FROM rankgres.source WHERE collection_id = dropped_collection FOR UPDATE;
     PERFORM FROM rankgres.backfill WHERE generation_id = ANY (dropped_generations) FOR UPDATE;
     -- Takes the triggers along. Their table is locked from here on, and no sooner.
     FOREACH operation IN ARRAY '{insert,update,delete,truncate}'::text [] LOOP
@@ -996,7 +998,9 @@ BEGIN
         PERFORM rankgres.collection_drop_v2(detached_collection);
         RETURN;
     END IF;
-    -- A step of a backfill holds its row here, and then reads the table: waited for before that is locked.
+    -- A step of a backfill and a comparison hold their rows here, and then read the table: waited for
+    -- before that is locked.
+    PERFORM FROM rankgres.source WHERE collection_id = detached FOR UPDATE;
     PERFORM FROM rankgres.backfill
     JOIN rankgres.generation ON generation.id = backfill.generation_id
     WHERE generation.collection_id = detached

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from service.db.connection import Connection, Pool, connect, open_pool
 from service.local.redis import EmbeddedRedis
@@ -19,6 +20,10 @@ from tests.support.databases import DatabaseServer
 from tests.support.stack import RealStack
 
 VERSIONS = (16, 18)
+
+# A busy machine may take long for an example that takes a millisecond: no test is one of speed.
+hypothesis_settings.register_profile("any machine", deadline=None)
+hypothesis_settings.load_profile("any machine")
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -103,8 +108,11 @@ def redis_server(session_folder: Path) -> Iterator[EmbeddedRedis]:
 
 @pytest.fixture(scope="session")
 def stack(session_folder: Path) -> Iterator[RealStack]:
-    """Every process of Rankgres, running; whoever harms one waits until it is back."""
-    stack = RealStack(session_folder / "stack")
+    """Every process of Rankgres, running; whoever harms one waits until it is back.
+
+    No worker that embeds queries is harmed: one that a busy machine holds up is waited for.
+    """
+    stack = RealStack(session_folder / "stack", encode_timeout_ms=30_000)
     stack.start()
     yield stack
     stack.stop()

@@ -1,6 +1,6 @@
 """Add what feedback among candidates reads, and mend what detaches before its first release.
 
-0004 and 0008 install the mended files too: this is for databases that ran them before they were.
+0008 installs the mended files too: this is for databases that ran it before they were.
 """
 
 from migrations.install import drop_functions, install_functions

@@ -170,7 +170,8 @@ def search(
         float | None,
         typer.Option(
             min=0,
-            help="What the reranker counts beside the fused score. [default: the model's own]",
+            help="What the reranker counts beside the fused score. [default: the "
+            "collection's, else the model's]",
             rich_help_panel=_RANKING,
         ),
     ] = None,
@@ -178,8 +179,8 @@ def search(
         float | None,
         typer.Option(
             min=0,
-            help="What likeness to the best counts after that; 0: nothing. [default: the model's "
-            "own]",
+            help="What likeness to the best counts after that; 0: nothing. [default: the "
+            "collection's, else the model's]",
             rich_help_panel=_RANKING,
         ),
     ] = None,

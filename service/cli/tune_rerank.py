@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from rich.table import Table
 
 from service.cli.calibrate import ask_service
@@ -33,10 +34,11 @@ from service.evaluation.rerank_policy import (
     learn_reranking,
 )
 from service.evaluation.rerank_table import Blend
-from service.evaluation.reranked_lists import RerankedLists
+from service.evaluation.reranked_lists import RerankedHit, RerankedLists
 from service.local.endpoints import database_url
 from service.model_cards import reranker_card
-from service.search.feedback import Embeddings, read_embeddings
+from service.search.feedback import Embeddings, excludes_something, read_embeddings
+from service.search.request import SearchRequest
 from service.settings import get_settings
 
 #: What --values may name, and what is tried unless it does.
@@ -69,7 +71,7 @@ def tune_rerank(collection: str, judgements: Judgements, terms: RerankTuning) ->
     report = learn_reranking(
         lists,
         judgements,
-        _embeddings(collection, lists),
+        _embeddings(collection, lists, judgements),
         present=_present_blend(before, lists.reranker),
         weights=tried["weight"],
         feedbacks=tried["feedback"],
@@ -129,19 +131,20 @@ def _tried(given: Mapping[str, Sequence[Any]]) -> dict[str, list[float]]:
     return tried
 
 
-def _embeddings(collection: str, lists: RerankedLists) -> list[Embeddings]:
-    """Return the stored embeddings of each list's best passages."""
+def _embeddings(collection: str, lists: RerankedLists, judgements: Judgements) -> list[Embeddings]:
+    """Return the stored embeddings of each list's best passages; none where none would be read."""
+
+    def read(query: str, hits: Sequence[RerankedHit]) -> Embeddings:
+        meaning = SearchRequest(collection=collection, query=query).meaning
+        if excludes_something(connection, meaning):
+            return np.zeros((len(hits), 1), dtype=np.float32)
+        documents, positions = [hit.document for hit in hits], [hit.position for hit in hits]
+        return read_embeddings(connection, generation.id, documents, positions)
+
     with connect(database_url()) as connection:
         generation = active_generation(connection, collection)
-        return [
-            read_embeddings(
-                connection,
-                generation.id,
-                [hit.document for hit in each.hits],
-                [hit.position for hit in each.hits],
-            )
-            for each in lists.lists
-        ]
+        queries = judgements.queries.values()
+        return [read(query, each.hits) for query, each in zip(queries, lists.lists, strict=True)]
 
 
 def _present_blend(profile: RerankProfile, reranker: str) -> Blend:

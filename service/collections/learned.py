@@ -35,12 +35,14 @@ class RerankProfile(BaseModel):
     weight: float | None = Field(
         None,
         ge=0,
+        le=1000,
         allow_inf_nan=False,
         description="of the reranker's z-score beside the fused one's, which is 1",
     )
     feedback: float | None = Field(
         None,
         ge=0,
+        le=1000,
         allow_inf_nan=False,
         description="of likeness to the best, by z-scores, beside the order so far",
     )

@@ -28,7 +28,7 @@ from service.evaluation.significance import randomisation_test
 from service.search.depth import DepthPolicy, DepthRule
 from service.search.feedback import Embeddings
 
-#: Weights tried, unless others are; 0 leaves the fused order as it is.
+#: Weights tried, unless others are; 0 leaves the reranker out.
 WEIGHTS: Final = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 #: What likeness to the best is tried to count; 0: nothing.
 FEEDBACKS: Final = (0.0, 0.3, 0.5, 0.8, 1.2)

@@ -25,7 +25,8 @@ class RankedDocument:
     """A candidate document in its final place, with its passages best first.
 
     ``score`` is what the order follows among documents of the same kind: the weighted sum of
-    z-scores where the document was reranked, the fused score where it was not. ``rerank`` is what
+    z-scores where the document was reranked, its likeness to the best among them where feedback
+    counts; the fused score where it was not. ``rerank`` is what
     the first cross-encoder said, ``second`` what the second did. ``window`` is the part of the best
     passage that earned the score, None for all of it.
     """

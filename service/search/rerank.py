@@ -20,7 +20,7 @@ from service.search.depth import (
     depth,
     pair_tokens,
 )
-from service.search.feedback import ReadEmbeddings, feed_back
+from service.search.feedback import LEAST_FED, ReadEmbeddings, feed_back
 from service.search.ranking import RankedDocument, rerank_by
 from service.search.task_sender import NoAnswerError, TaskSender
 from service.task_names import FIRST_STAGE, RERANK_CANDIDATES, RERANK_QUEUE, SECOND_STAGE
@@ -149,7 +149,9 @@ def rerank(
         deadline - (1 - share) * plan.budget_ms / 1000,
         stage=FIRST_STAGE,
     )
-    feedback = plan.feedback(first.model) if first.model else 0.0
+    feedback = 0.0
+    if first.model is not None and first.scored >= LEAST_FED:
+        feedback = plan.feedback(first.model)
     ranked = feed_back(ranked, read, feedback)
     if not plan.second or not first.scored:
         return ranked, Reranking(first, choice, feedback)

@@ -125,7 +125,8 @@ def test_loading_the_same_file_again_changes_nothing(
     again = run("ingest", collection, "a.jsonl")
     assert again.returncode == 0
     assert "2 documents read, 0 new or changed" in again.stdout
-    assert shown(http, collection) == before
+    # The rate is that of the first time, and falls as time goes by.
+    assert shown(http, collection) | {"rate": before["rate"]} == before
 
 
 def test_fields_of_other_names_are_read_when_named(

@@ -102,6 +102,9 @@ def test_options_of_reranking_go_to_the_search(run: Run, filled: str) -> None:
     sizes = ("--depth", "2", "-k", "1", "--budget-ms", "30000", "--no-adaptive", "--weight", "9")
     answer = json.loads(run("search", filled, "fish", "--json", "--explain", *sizes).stdout)
     assert (answer["reranked"]["of"], answer["explain"]["rerank"]["reason"]) == (2, "request")
+    three = ("--mode", "vector", "--candidates", "9", "--budget-ms", "30000", "--feedback", "0.5")
+    answer = json.loads(run("search", filled, "fish", "--json", "--explain", *three).stdout)
+    assert answer["explain"]["rerank"]["feedback"] == 0.5
     refused = run("search", filled, "fish", "--depth", "2")
     assert refused.returncode == 2
     assert refused.stderr.startswith("error: a depth of 2 leaves some of the 10 results unscored")

@@ -203,7 +203,7 @@ def test_reranking_is_learned_kept_and_removed_again(
     assert fed["present"] == found["weight"]["feedback"] == own.feedback
     assert fed["tried"][0]["nDCG@10"] > fed["tried"][2]["nDCG@10"]  # others on a subject are alike
     assert fed["weight"] == found["depth"]["weight"]
-    assert "less feedback 0.8" in tuned.stdout
+    assert f"less feedback {own.feedback:g}" in tuned.stdout
     assert found["depth"]["chosen"] == 20  # with that tolerance, the least there is
     assert found["depth"]["objection"] is None
     assert found["adaptive"]["objection"] == "no rule saves anything within the tolerance"

@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.index_truth import Connection, IndexTruth
 from tests.support.stack import RealStack
+from tests.support.waiting import eventually
 
 CHUNK_TOKENS, OVERLAP_TOKENS = 64, 8
 _WORDS = (
@@ -38,7 +39,8 @@ def fragile(session_folder: Path) -> Iterator[RealStack]:
 def http(fragile: RealStack) -> Iterator[httpx.Client]:
     """A client of the fragile stack; every test begins with a whole one."""
     with fragile.http() as client:
-        assert client.get("/health/ready").json()["status"] == "ready"
+        # Workers come back to a Redis that was away a moment later than Redis itself.
+        eventually(lambda: client.get("/health/ready").json()["status"] == "ready", "all is ready")
         yield client
 
 

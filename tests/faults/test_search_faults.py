@@ -19,7 +19,7 @@ from tests.support.waiting import eventually
 DEFAULTS = Settings.model_fields
 ENCODE_SECONDS = DEFAULTS["encode_timeout_ms"].default / 1000
 BUDGET_SECONDS = 0.3
-BUSY_SECONDS = 2.0
+BUSY_SECONDS = 5.0
 
 DOCUMENTS = [
     {"id": "harbour", "text": "Boats return to the harbour before the storm."},
@@ -81,6 +81,11 @@ def eventually_whole(http: httpx.Client) -> None:
     eventually(whole, "searches are whole again")
 
 
+def eventually_all(http: httpx.Client) -> None:
+    """Wait until a new search finds by its embedding too, which a busy machine may hold up."""
+    eventually(lambda: set(Asked(http).ids) == ALL, "a search finds all")
+
+
 def fused_order(http: httpx.Client) -> list[str]:
     return Asked(http, rerank=False, query="harbour").ids
 
@@ -121,7 +126,7 @@ def test_with_the_rerank_worker_hanging_the_fused_order_stands(
 def test_without_the_encode_worker_results_are_lexical(
     fragile: RealStack, http: httpx.Client
 ) -> None:
-    assert set(Asked(http).ids) == ALL
+    eventually_all(http)
     with fragile.paused("worker-encode"):
         asked = Asked(http, rerank=False)
         assert set(asked.ids) == WORDS
@@ -141,7 +146,7 @@ def test_without_the_encode_worker_results_are_lexical(
 def test_a_query_asked_before_needs_no_encode_worker(
     fragile: RealStack, http: httpx.Client
 ) -> None:
-    Asked(http, rerank=False, query="seaside")
+    eventually(lambda: not Asked(http, rerank=False, query="seaside").degraded, "it was embedded")
     with fragile.paused("worker-encode"):
         again = Asked(http, rerank=False, query="seaside")
         assert (again.degraded, set(again.ids)) == ({}, ALL)
@@ -162,7 +167,7 @@ def assert_lexical_without_redis(http: httpx.Client) -> None:
 def test_with_redis_down_results_are_lexical_and_its_return_makes_them_whole(
     fragile: RealStack, http: httpx.Client
 ) -> None:
-    assert set(Asked(http).ids) == ALL
+    eventually_all(http)
     service = fragile.process("service").pid
     with fragile.held_down("redis"):
         for _ in range(3):
@@ -174,7 +179,7 @@ def test_with_redis_down_results_are_lexical_and_its_return_makes_them_whole(
 def test_with_redis_hanging_results_are_lexical_and_in_time(
     fragile: RealStack, http: httpx.Client
 ) -> None:
-    assert set(Asked(http).ids) == ALL
+    eventually_all(http)
     with fragile.paused("redis"):
         for _ in range(2):
             assert_lexical_without_redis(http)
@@ -197,7 +202,7 @@ def test_degradations_are_counted(fragile: RealStack, http: httpx.Client) -> Non
 def test_without_postgres_search_is_a_problem_until_it_is_back(
     fragile: RealStack, http: httpx.Client
 ) -> None:
-    assert set(Asked(http).ids) == ALL
+    eventually_all(http)
     service = fragile.process("service").pid
     with fragile.held_down("postgres"):
         asked = Asked(http)

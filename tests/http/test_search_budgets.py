@@ -14,7 +14,7 @@ from service.collections.learned import (
     write_rerank_profile,
 )
 from service.db.connection import Connection, connect
-from service.model_cards import DEFAULT_ENCODER, DEFAULT_RERANKER
+from service.model_cards import DEFAULT_ENCODER, DEFAULT_RERANKER, reranker_card
 from service.search.depth import DepthPolicy, DepthRule
 from service.search.facets import count_facets
 from service.search.relevance import Calibration
@@ -141,10 +141,23 @@ def test_depth_and_k_that_do_not_go_together_are_refused(http: httpx.Client) -> 
 
 def test_the_weight_of_the_request_decides(http: httpx.Client) -> None:
     fused = search(http, rerank=False)
-    assert ids(search(http, rerank=AMPLE | {"weight": 0})) == ids(fused)
-    decided = search(http, rerank=AMPLE | {"weight": 1000})
+    assert ids(search(http, rerank=AMPLE | {"weight": 0, "feedback": 0})) == ids(fused)
+    decided = search(http, rerank=AMPLE | {"weight": 1000, "feedback": 0})
     ranks = [result["stages"]["rerank"]["rank"] for result in decided["results"]]
     assert ranks == [1, 2, 3, 4, 5, 6]
+
+
+def test_the_feedback_is_the_requests_else_the_collections_else_the_cards(
+    http: httpx.Client, own: Connection
+) -> None:
+    def told(**rerank: float) -> float:
+        answer = search(http, rerank=AMPLE | rerank, explain=True)
+        return float(answer["explain"]["rerank"]["feedback"])
+
+    assert told() == reranker_card(DEFAULT_RERANKER).feedback > 0
+    write_rerank_profile(own, "library", RerankProfile(feedback=0.25))
+    assert told() == 0.25
+    assert told(feedback=2) == 2
 
 
 def test_what_the_request_leaves_open_is_the_collections(

@@ -8,7 +8,9 @@ import pytest
 
 from service.collections.profile import SearchProfile, write_profile
 from service.db.connection import connect
+from service.model_cards import DEFAULT_RERANKER, reranker_card
 from tests.support.stack import RealStack
+from tests.support.waiting import eventually
 
 AMPLE = {"candidates": 50, "budget_ms": 30_000}
 HARBOUR = "The harbour was closed because of a storm from the north."
@@ -247,7 +249,7 @@ def test_likeness_to_the_best_counts_as_much_as_asked(http: httpx.Client) -> Non
         return search(http, query, rerank=AMPLE | rerank, explain=True)
 
     answer = asked("storm in the harbour")
-    assert answer["explain"]["rerank"]["feedback"] == 0.8
+    assert answer["explain"]["rerank"]["feedback"] == reranker_card(DEFAULT_RERANKER).feedback
     assert answer["timings"]["feedback"] < answer["timings"]["rerank"]
     plain = asked("storm in the harbour", feedback=0)
     assert plain["explain"]["rerank"]["feedback"] == 0
@@ -321,12 +323,16 @@ def test_snippets_say_what_chose_them(http: httpx.Client) -> None:
         answer = search(http, query, explain=True, **options)
         return answer["results"][0]["passages"][0], answer["explain"]["snippets"]
 
+    def by_meaning() -> Any:
+        passage, _ = first("railway wagons", mode="vector")
+        return passage if passage["snippet_source"] == "meaning" else None
+
     passage, told = first("tickets", mode="lexical")
     assert passage["snippet_source"] == "words"
     assert "<mark>Tickets</mark>" in passage["snippet"]
     assert told["words"] == 1
-    passage, told = first("railway wagons", mode="vector")
-    assert passage["snippet_source"] == "meaning", told
+    # Asked again where a busy machine has not compared the sentences within their budget.
+    passage = eventually(by_meaning, "a sentence is chosen by its meaning")
     assert passage["snippet"] == (
         "<mark>Two carriages were added to the night train.</mark> It stops at every village."
     )

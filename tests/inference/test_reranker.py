@@ -63,7 +63,7 @@ def test_after_the_deadline_nothing_is_scored(reranker: CrossEncoder) -> None:
 
 def test_a_short_deadline_scores_the_best_candidates(reranker: CrossEncoder) -> None:
     passages = [f"{number} {PASSAGES[0]}" for number in range(3000)]
-    scores = reranker.score(QUERY, passages, time.monotonic() + 0.5).scores
+    scores = reranker.score(QUERY, passages, time.monotonic() + 2).scores
     assert len(scores) == 3000
     # A hole can be where a run was still under way at the deadline, in the other lane.
     scored = [index for index, score in enumerate(scores) if score is not None]

@@ -29,7 +29,10 @@ def cache_key(model: str, query: str) -> str:
 
 @pytest.fixture
 def cache(stack: RealStack) -> Iterator[redis.Redis]:
+    """The stack's Redis, with no embedding remembered: other tests' have places there too."""
     with redis.Redis.from_url(stack.record.redis_url) as client:
+        for key in client.scan_iter(f"{QUERY_CACHE_PREFIX}*"):
+            client.delete(key)
         yield client
 
 

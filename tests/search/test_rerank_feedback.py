@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import pytest
 
 from service.local.redis import EmbeddedRedis
-from service.search.feedback import Embeddings
+from service.search.feedback import LEAST_FED, Embeddings
 from service.search.ranking import RankedDocument
 from service.search.task_sender import TaskSender
 from tests.search.test_reordering import ids
@@ -52,6 +54,17 @@ def test_without_scores_nothing_is_compared(
     found = documents(8)
     ranked, reranking, _ = run(redis_server, sender, FEEDBACK, found, lambda _: {"busy_ms": 250})
     assert (ranked, reranking.feedback) == (found, 0)
+
+
+@pytest.mark.parametrize("count", [0, LEAST_FED - 1])
+def test_what_nobody_scored_is_not_said_to_be_compared(
+    redis_server: EmbeddedRedis, sender: TaskSender, count: int
+) -> None:
+    def answer(values: dict[str, Any]) -> dict[str, Any]:
+        return scored(values, lambda place: -place if place < count else None)
+
+    _, reranking, _ = run(redis_server, sender, FEEDBACK, documents(8), answer)
+    assert (reranking.first.scored, reranking.feedback) == (count, 0)
 
 
 def test_a_question_that_excludes_something_gets_no_feedback() -> None:

@@ -100,7 +100,7 @@ def test_the_throttle_lets_so_many_a_second_through(connection: Connection) -> N
         )
 
     first = backfill(connection, rows=500)
-    assert first < 40
+    assert first <= 40  # a second's worth, had so much gone by since it was attached
     rest(0.5)
     second = backfill(connection, rows=500)
     assert 19 <= second <= 40
@@ -163,17 +163,27 @@ def test_a_comparison_waits_for_it(connection: Connection) -> None:
 
 
 @pytest.mark.parametrize("keep", [False, True])
-def test_detaching_waits_for_a_step_before_it_locks_the_table(pool: Pool, keep: bool) -> None:
+@pytest.mark.parametrize(
+    "first",
+    [
+        "SELECT FROM rankgres.backfill FOR UPDATE",
+        "SELECT rankgres.source_store_v1(id) FROM rankgres.collection",
+    ],
+    ids=["step", "comparison"],
+)
+def test_detaching_waits_for_the_relay_before_it_locks_the_table(
+    pool: Pool, first: str, keep: bool
+) -> None:
     with transaction(pool) as connection:
         make_articles(connection, rows=25)
         attach(connection)
-    with transaction(pool) as stepping, ThreadPoolExecutor() as threads:
-        # What a step does first; it reads the table after that.
-        stepping.execute("SELECT FROM rankgres.backfill FOR UPDATE")
+    with transaction(pool) as relaying, ThreadPoolExecutor() as threads:
+        # What either does first; it reads the table after that.
+        relaying.execute(first)
         detaching = threads.submit(detach_in_own_transaction, pool, keep=keep)
         wait_for_a_waiting_session(pool)
-        assert backfill(stepping, rows=10) == 10
-        stepping.commit()
+        assert value(relaying, "SELECT count(*) FROM articles") == 25
+        relaying.commit()
         detaching.result(timeout=30)
     with transaction(pool) as connection:
         assert value(connection, "SELECT count(*) FROM rankgres.backfill") == 0

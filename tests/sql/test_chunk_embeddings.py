@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from service.db.connection import Connection
-from service.search.feedback import read_embeddings
+from service.search.feedback import excludes_something, read_embeddings
 from tests.support.collections import chunk, generation_of, make_collection, replace_chunks
 
 
@@ -49,3 +49,13 @@ def test_a_passage_that_is_gone_is_all_zeros(connection: Connection) -> None:
 def test_of_no_passages_nothing_is_asked(connection: Connection) -> None:
     there_is_none = 0
     assert read_embeddings(connection, there_is_none, [], []).shape == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("question", "excludes"),
+    [("rivers of Asia (excluding the Ganges)", True), ("rivers of Asia", False), ("", False)],
+)
+def test_a_question_says_whether_it_excludes_something(
+    connection: Connection, question: str, excludes: bool
+) -> None:
+    assert excludes_something(connection, question) == excludes

