@@ -1,12 +1,8 @@
 """Late interaction learned: a model that loads, tells what it was shown, and keeps the rest."""
 
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from service.model_cards import DEFAULT_ENCODER
 from service.settings import Settings
@@ -16,7 +12,6 @@ from workers.training.late_interaction import (
     LateExample,
     LateLearner,
     LateRecipe,
-    Teacher,
     train_late_interaction,
 )
 
@@ -72,29 +67,6 @@ def test_query_tokens_weigh_by_how_rare_they_are(trained: tuple[Path, list[float
     assert weights[is_] < weights[rains]
     assert weights[learner.tokenizer.token_to_id("[CLS]")] == 0
     assert (trained[0] / QUERY_WEIGHTS).is_file()
-
-
-@pytest.mark.parametrize("share", [0.0, 1.0], ids=["judgements alone", "the teacher alone"])
-def test_a_teacher_is_believed_by_its_share(tmp_path: Path, share: float) -> None:
-    answer, other = "The grumfit is what answers to it.", "The plinket is of no use."
-    examples = [LateExample("zorbal melk", [answer], [other]), EXAMPLES[3]]
-    likes = {"zorbal melk": [1.0, 0.0], "dry places": [0.0, 1.0]}
-    texts = [text for example in examples for text in example.relevant + example.negatives]
-    says = {text: likes["zorbal melk" if text == other else "dry places"] for text in texts}
-    teacher = Teacher(vectors(likes), vectors(says))
-    recipe = replace(SMALL, batch=2, taught_share=share)
-    train_late_interaction(locate(DEFAULT_ENCODER), examples, recipe, tmp_path / "model", teacher)
-    settings = Settings(home=tmp_path, onnx_precision="fp32")
-    model = load_reranker(f"late:{tmp_path / 'model'}", settings)
-    first, second = model.score("zorbal melk", [answer, other], None).scores
-    model.close()
-    assert first is not None
-    assert second is not None
-    assert (first > second) == (share == 0)
-
-
-def vectors(rows: Mapping[str, list[float]]) -> dict[str, NDArray[np.float32]]:
-    return {text: np.array(row, dtype=np.float32) for text, row in rows.items()}
 
 
 def test_minutes_end_it(tmp_path: Path) -> None:

@@ -9,11 +9,6 @@ cross-entropy over them and over hard negatives (Karpukhin et al. 2020; Khattab 
 and a smaller one the other way round, in which a query that is near but not answered is held
 against the passage too.
 
-A larger bi-encoder may teach: then a part of each query's target is what the teacher's similarities
-make of the same passages, so that what nobody judged is no plain negative (Hinton et al. 2015;
-Hofstätter et al. 2021, "Efficiently Teaching an Effective Dense Retriever"). The teacher too reads
-each text once.
-
 The lower layers stay as they are. What they make of a text is made once and kept, which halves the
 work, and they keep what a small set of examples would have them forget. At the end the weights are
 averaged with those of the beginning, for the same reason (Wortsman et al. 2022, "WiSE-FT").
@@ -24,15 +19,13 @@ import math
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import torch
 import transformers
-from numpy.typing import NDArray
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
@@ -65,11 +58,7 @@ class LateExample:
 
 @dataclass(frozen=True, slots=True)
 class LateRecipe:
-    """How to train; ``minutes`` ends it early, with the learning rate gone down by then.
-
-    With a teacher, ``taught_share`` of each target is the softmax of its similarities times
-    ``teacher_sharpness``.
-    """
+    """How to train; ``minutes`` ends it early, with the learning rate gone down by then."""
 
     steps: int = 1000
     minutes: float = math.inf
@@ -82,38 +71,16 @@ class LateRecipe:
     weight_learning_rate: float = 5e-4
     warm_up_steps: int = 50
     backward_share: float = 0.3
-    taught_share: float = 0.6
-    teacher_sharpness: float = 25.0
     kept_of_base: float = 0.25
     seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Teacher:
-    """Embeddings of length 1 by a larger bi-encoder, of every query and every passage."""
-
-    queries: Mapping[str, NDArray[np.float32]]
-    passages: Mapping[str, NDArray[np.float32]]
-
-    def similarities(self, queries: Sequence[str], passages: Sequence[str]) -> torch.Tensor:
-        """Return cosines, shape (queries, passages)."""
-        asked = np.stack([self.queries[query] for query in queries])
-        return torch.from_numpy(asked @ np.stack([self.passages[each] for each in passages]).T)
 
 
 class LateLearner:
     """A BERT in training, with the weights of query tokens beside it."""
 
-    def __init__(
-        self,
-        base: Path,
-        examples: Sequence[LateExample],
-        recipe: LateRecipe,
-        teacher: Teacher | None = None,
-    ) -> None:
+    def __init__(self, base: Path, examples: Sequence[LateExample], recipe: LateRecipe) -> None:
         torch.manual_seed(recipe.seed)
         self._recipe = recipe
-        self._teacher = teacher
         self._chance = random.Random(recipe.seed)  # noqa: S311  it deals examples, and keeps no secret
         self.tokenizer = load_tokenizer(base)
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -156,30 +123,15 @@ class LateLearner:
         near = [self._chance.choice(each.near_misses) for each in batch if each.near_misses]
         queries = [example.query for example in batch] + near
         scores = self._scores(queries, passages) * self._sharpness.exp()
-        answered = _answered(batch, passages, answers, self._device)
-        own = scores[: len(batch)].masked_fill(answered, -1e4)
-        forth = functional.cross_entropy(own, self._targets(batch, passages, answers, answered))
+        own = scores[: len(batch)].masked_fill(
+            _answered(batch, passages, answers, self._device), -1e4
+        )
+        places = torch.tensor(answers, device=self._device)
+        forth = functional.cross_entropy(own, places)
         back = functional.cross_entropy(
             scores[:, answers].T, torch.arange(len(batch), device=self._device)
         )
         return forth + self._recipe.backward_share * back
-
-    def _targets(
-        self,
-        batch: Sequence[LateExample],
-        passages: Sequence[str],
-        answers: Sequence[int],
-        answered: torch.Tensor,
-    ) -> torch.Tensor:
-        """Return each query's shares of the passages, shape (queries, passages)."""
-        places = torch.tensor(answers, device=self._device)
-        judged = functional.one_hot(places, len(passages)).float()
-        if self._teacher is None:
-            return judged
-        near = self._teacher.similarities([example.query for example in batch], passages)
-        sharp = self._recipe.teacher_sharpness * near.to(self._device)
-        taught = sharp.masked_fill(answered, -1e4).softmax(1)
-        return torch.lerp(judged, taught, self._recipe.taught_share)
 
     def averaged(self) -> dict[str, torch.Tensor]:
         """Return the weights, with the recipe's share of those that they began as."""
@@ -255,18 +207,14 @@ class LateLearner:
 
 
 def train_late_interaction(
-    base: Path,
-    examples: Sequence[LateExample],
-    recipe: LateRecipe,
-    output: Path,
-    teacher: Teacher | None = None,
+    base: Path, examples: Sequence[LateExample], recipe: LateRecipe, output: Path
 ) -> list[float]:
     """Train from the bi-encoder in ``base``, write the model, and return the loss of each step.
 
     ``output`` is made: ``config.json``, ``tokenizer.json``, weights as int8 and the weights of
     query tokens.
     """
-    learner = LateLearner(base, examples, recipe, teacher)
+    learner = LateLearner(base, examples, recipe)
     parts = learner.parameters()
     optimizer = torch.optim.AdamW(parts, weight_decay=0.01)
     rates = [part["lr"] for part in parts]
