@@ -3,10 +3,10 @@
 The collections of judgements mostly know one relevant document a query, and what a search finds
 besides counts as wrong. These lists have every candidate graded, 0 to 3, by a language model that
 read query and passages (cut at 650 characters) in random order: 2.4 of 20 have grade 2 or 3, 6.3
-more than 0. The queries
-were written by reading one of the passages, for `docs` (119) and `scifact` (60); no model that is
-shipped learned from passages that they were written for. They are what weight and feedback of the
-bundled reranker were chosen by. No text of a passage is in the file.
+more than 0. The queries were written by reading one of the passages, for `docs` (119) and `scifact`
+(60). The bundled reranker learned from them and from the passages that they were written for, so
+its own gain cannot be told by these lists; what feedback does to the hybrid order alone, weight 0,
+can, and that is what the card's feedback was chosen by. No text of a passage is in the file.
 """
 
 import gzip

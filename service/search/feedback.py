@@ -22,8 +22,8 @@ from service.search.ranking import RankedDocument, z_scores
 _SQL = load_statements(__file__)
 
 #: How many of the best are taken for relevant, and how fast their say falls with their scores, in
-#: standard deviations. Chosen together with the weight on the bundled reranker's card, on 179 lists
-#: graded by reading; 3 or 10 of them, or a scale of 1, lose about a tenth of the gain.
+#: standard deviations. Chosen with the feedback on the bundled reranker's card, on hybrid orders of
+#: 179 lists graded by reading; 3 or 10 of them, or a scale of 1, lose up to a tenth of the gain.
 _BEST: Final = 5
 _SCALE: Final = 0.5
 _EQUAL: Final = 1e-5
