@@ -27,7 +27,8 @@ class Trace:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Take the time of a stage."""
+        """Take the time of a stage; one inside another comes behind it."""
+        self._stages[name] = 0.0
         started = time.perf_counter()
         try:
             yield
@@ -91,8 +92,9 @@ class Trace:
         }
 
     def timings(self) -> dict[str, float]:
-        """Return the milliseconds of each stage."""
-        return {name: round(milliseconds, 3) for name, milliseconds in self._stages.items()}
+        """Return the milliseconds of each stage, in the order they began; the total last."""
+        stages = sorted(self._stages.items(), key=lambda stage: stage[0] == "total")
+        return {name: round(milliseconds, 3) for name, milliseconds in stages}
 
 
 def _told(run: ModelRun) -> dict[str, Any]:
