@@ -251,7 +251,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, default=30, help="passages of a request")
     parser.add_argument("--tokens", type=int, default=166, help="tokens of a pair, at most")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--searches", type=int, default=30, help="requests of the one caller")
+    parser.add_argument("--searches", type=int, default=120, help="requests of the one caller")
     return parser.parse_args()
 
 
