@@ -11,6 +11,8 @@ DECLARE
     operation text;
 BEGIN
     detached := rankgres.source_authorize_v1(detached_collection);
+    -- First, as where a collection is dropped: nobody deadlocks.
+    PERFORM FROM rankgres.collection WHERE id = detached FOR UPDATE;
     IF NOT EXISTS (SELECT FROM rankgres.source WHERE collection_id = detached) THEN
         RAISE EXCEPTION 'collection "%" is not attached to anything', detached_collection
             USING ERRCODE = 'invalid_parameter_value', COLUMN = 'collection',

@@ -164,26 +164,26 @@ def test_a_comparison_waits_for_it(connection: Connection) -> None:
 
 @pytest.mark.parametrize("keep", [False, True])
 @pytest.mark.parametrize(
-    "first",
+    ("first", "then"),
     [
-        "SELECT FROM rankgres.backfill FOR UPDATE",
-        "SELECT rankgres.source_store_v1(id) FROM rankgres.collection",
+        ("SELECT FROM rankgres.backfill FOR UPDATE", "SELECT FROM articles"),
+        ("SELECT rankgres.source_store_v1(id) FROM rankgres.collection", "SELECT FROM articles"),
+        ("SELECT FROM rankgres.collection FOR UPDATE", "SELECT FROM rankgres.source FOR UPDATE"),
     ],
-    ids=["step", "comparison"],
+    ids=["step", "comparison", "drop"],
 )
-def test_detaching_waits_for_the_relay_before_it_locks_the_table(
-    pool: Pool, first: str, keep: bool
+def test_detaching_locks_in_the_order_that_all_others_do(
+    pool: Pool, first: str, then: str, keep: bool
 ) -> None:
     with transaction(pool) as connection:
         make_articles(connection, rows=25)
         attach(connection)
-    with transaction(pool) as relaying, ThreadPoolExecutor() as threads:
-        # What either does first; it reads the table after that.
-        relaying.execute(first)
+    with transaction(pool) as other, ThreadPoolExecutor() as threads:
+        other.execute(first)
         detaching = threads.submit(detach_in_own_transaction, pool, keep=keep)
         wait_for_a_waiting_session(pool)
-        assert value(relaying, "SELECT count(*) FROM articles") == 25
-        relaying.commit()
+        other.execute(then)
+        other.commit()
         detaching.result(timeout=30)
     with transaction(pool) as connection:
         assert value(connection, "SELECT count(*) FROM rankgres.backfill") == 0
