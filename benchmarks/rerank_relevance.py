@@ -37,10 +37,9 @@ from service.db.connection import Connection, connect
 from service.evaluation.candidate_lists import embed_queries
 from service.evaluation.judgements import Judgements, read_judgements
 from service.evaluation.metrics import measure_run
-from service.evaluation.rerank_table import Blend
 from service.evaluation.significance import randomisation_test
 from service.local.endpoints import database_url, redis_url
-from service.model_cards import reranker_card
+from service.search.blend import Blend, blend_of
 from service.search.candidates import find_candidates
 from service.search.feedback import Embeddings, feed_back, read_embeddings
 from service.search.ranking import RankedDocument, group_documents, rerank_by
@@ -201,18 +200,7 @@ def _print_set(judged: JudgedLists, outcomes: dict[Blend, Outcome], precision: s
 
 def main() -> None:
     """Measure each set that has a collection."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path("data"))
-    parser.add_argument("--sets", nargs="*")
-    parser.add_argument("--graded", action="store_true", help="the lists of graded_lists.py")
-    parser.add_argument("--depth", type=int, default=50)
-    parser.add_argument("--weights", type=float, nargs="+")
-    parser.add_argument("--feedbacks", type=float, nargs="+")
-    parser.add_argument("--queries", type=int, default=10_000, help="of a set, at the most")
-    parser.add_argument("--precision", choices=["int8", "fp32"], default="int8")
-    parser.add_argument("--both", action="store_true", help="int8 and fp32 beside each other")
-    parser.add_argument("--out", type=Path)
-    options = parser.parse_args()
+    options = _options()
     settings = get_settings()
     precisions = ["int8", "fp32"] if options.both else [options.precision]
     models = {
@@ -226,12 +214,11 @@ def main() -> None:
     print(
         "set            runs  queries weight feedback  hybrid reranked     gain      p better worse"
     )
-    card = reranker_card(settings.reranker_model)
+    present = blend_of(settings.reranker_model, settings)
     blends = [
         Blend(weight, feedback)
-        for weight in options.weights
-        or [settings.rerank_weight if card.weight is None else card.weight]
-        for feedback in options.feedbacks or [card.feedback]
+        for weight in options.weights or [present.weight]
+        for feedback in options.feedbacks or [present.feedback]
     ]
     gains: dict[Blend, list[float]] = {blend: [] for blend in blends}
     written = []
@@ -262,6 +249,24 @@ def main() -> None:
         options.out.write_text(json.dumps(written), encoding="utf-8")
     for model in models.values():
         model.close()
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, help="needed without --graded")
+    parser.add_argument("--sets", nargs="*")
+    parser.add_argument("--graded", action="store_true", help="the lists of graded_lists.py")
+    parser.add_argument("--depth", type=int, default=50)
+    parser.add_argument("--weights", type=float, nargs="+")
+    parser.add_argument("--feedbacks", type=float, nargs="+")
+    parser.add_argument("--queries", type=int, default=10_000, help="of a set, at the most")
+    parser.add_argument("--precision", choices=["int8", "fp32"], default="int8")
+    parser.add_argument("--both", action="store_true", help="int8 and fp32 beside each other")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    if options.data is None and not options.graded:
+        parser.error("say where the sets are: --data FOLDER, or --graded")
+    return options
 
 
 if __name__ == "__main__":

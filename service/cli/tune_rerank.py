@@ -33,10 +33,9 @@ from service.evaluation.rerank_policy import (
     ValueChoice,
     learn_reranking,
 )
-from service.evaluation.rerank_table import Blend
 from service.evaluation.reranked_lists import RerankedHit, RerankedLists
 from service.local.endpoints import database_url
-from service.model_cards import reranker_card
+from service.search.blend import Blend, blend_of
 from service.search.feedback import Embeddings, excludes_something, read_embeddings
 from service.search.request import SearchRequest
 from service.settings import get_settings
@@ -72,7 +71,7 @@ def tune_rerank(collection: str, judgements: Judgements, terms: RerankTuning) ->
         lists,
         judgements,
         _embeddings(collection, lists, judgements),
-        present=_present_blend(before, lists.reranker),
+        present=blend_of(lists.reranker, get_settings(), before),
         weights=tried["weight"],
         feedbacks=tried["feedback"],
         folds=terms.folds,
@@ -145,14 +144,6 @@ def _embeddings(collection: str, lists: RerankedLists, judgements: Judgements) -
         generation = active_generation(connection, collection)
         queries = judgements.queries.values()
         return [read(query, each.hits) for query, each in zip(queries, lists.lists, strict=True)]
-
-
-def _present_blend(profile: RerankProfile, reranker: str) -> Blend:
-    """Return what searches rerank by as it is: the profile's, the card's, the setting's."""
-    card = reranker_card(reranker)
-    weights = (profile.weight, card.weight, get_settings().rerank_weight)
-    weight = next(each for each in weights if each is not None)
-    return Blend(weight, card.feedback if profile.feedback is None else profile.feedback)
 
 
 def _profile(

@@ -18,6 +18,7 @@ from service.collections.collection import Generation, active_generation
 from service.db.connection import Connection
 from service.db.statements import load_statements
 from service.errors import InvalidInputError, RankgresError
+from service.search.blend import GivenPart
 from service.search.depth import DepthPolicy
 from service.search.relevance import Calibration, Calibrations
 from service.storable import JsonObject, Text
@@ -32,19 +33,11 @@ class RerankProfile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    weight: float | None = Field(
-        None,
-        ge=0,
-        le=1000,
-        allow_inf_nan=False,
-        description="of the reranker's z-score beside the fused one's, which is 1",
+    weight: GivenPart | None = Field(
+        None, description="of the reranker's z-score beside the fused one's, which is 1"
     )
-    feedback: float | None = Field(
-        None,
-        ge=0,
-        le=1000,
-        allow_inf_nan=False,
-        description="of likeness to the best, by z-scores, beside the order so far",
+    feedback: GivenPart | None = Field(
+        None, description="of likeness to the best, by z-scores, beside the order so far"
     )
     candidates: int | None = Field(
         None, ge=1, le=1000, description="candidates that are scored at most"

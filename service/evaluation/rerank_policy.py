@@ -14,17 +14,10 @@ from numpy.typing import NDArray
 
 from service.evaluation.folds import deal_queries
 from service.evaluation.judgements import Judgements
-from service.evaluation.rerank_table import (
-    FUSED,
-    LEAST_DEPTH,
-    Blend,
-    Counts,
-    Floats,
-    Part,
-    RerankTable,
-)
+from service.evaluation.rerank_table import LEAST_DEPTH, Counts, Floats, RerankTable
 from service.evaluation.reranked_lists import RerankedLists
 from service.evaluation.significance import randomisation_test
+from service.search.blend import FUSED, Blend, Part
 from service.search.depth import DepthPolicy, DepthRule
 from service.search.feedback import Embeddings
 

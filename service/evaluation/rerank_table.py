@@ -6,8 +6,7 @@ computed here; a test holds that the order is that of ``service.search.ranking``
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from service.evaluation.judgements import Judgements
 from service.evaluation.reranked_lists import RerankedList, RerankedLists
 from service.evaluation.tuning import discounted_gain
+from service.search.blend import Blend
 from service.search.depth import LEAST_TIMES_K, TOP, DepthRule, clarity
 from service.search.feedback import LEAST_FED, Embeddings, feedback_scores
 from service.search.ranking import z_scores
@@ -24,29 +24,6 @@ Counts = NDArray[np.integer[Any]]
 
 #: A search for ten results scores no fewer, whatever a policy says.
 LEAST_DEPTH: Final = LEAST_TIMES_K * TOP
-
-#: What of a blend is learned by itself.
-Part = Literal["weight", "feedback"]
-
-
-@dataclass(frozen=True, slots=True)
-class Blend:
-    """What the reranker counts beside the fused score, and likeness to the best after that."""
-
-    weight: float
-    feedback: float
-
-    def part(self, name: Part) -> float:
-        """Return one of both."""
-        return self.weight if name == "weight" else self.feedback
-
-    def with_part(self, name: Part, value: float) -> "Blend":
-        """Return the blend with one of both replaced."""
-        return replace(self, **{name: value})
-
-
-#: Leaves the fused order as it is.
-FUSED: Final = Blend(0.0, 0.0)
 
 
 class _JudgedList(NamedTuple):

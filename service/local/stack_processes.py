@@ -109,7 +109,7 @@ def service_address(host: str, port: int) -> str:
 
 def reachable_host(host: str) -> str:
     """Return an address to connect to where ``host`` means every interface."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104  read
+    return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104  compared, not bound
 
 
 def choose_port(host: str, port: int) -> int:

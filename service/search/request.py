@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from service.errors import InvalidInputError
+from service.search.blend import GivenPart
 from service.search.depth import LEAST_TIMES_K
 from service.settings import get_settings
 from service.storable import JsonObject, Text
@@ -68,18 +69,12 @@ class RerankRequest(BaseModel):
         description="Score fewer where both stages agree and the first stands clear, by the rules "
         "that `rankgres tune --rerank` learned for the collection; without such rules, no less.",
     )
-    weight: float | None = Field(
+    weight: GivenPart | None = Field(
         None,
-        ge=0,
-        le=1000,
-        allow_inf_nan=False,
         description="What the cross-encoder's z-score counts where the fused score's counts 1.",
     )
-    feedback: float | None = Field(
+    feedback: GivenPart | None = Field(
         None,
-        ge=0,
-        le=1000,
-        allow_inf_nan=False,
         description="What a document's likeness to the best of the reranked counts, by z-scores, "
         "where the order so far counts 1; 0: nothing. It gathers several relevant documents at "
         "the top, and does little where one alone is sought.",

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from service.search.blend import Blend
 from service.search.depth import (
     LEAST_TIMES_K,
     UNKNOWN_PACE,
@@ -36,29 +37,23 @@ _FIRST_SHARE = 0.5
 DepthReason = Literal["request", "candidates", "budget", "least", "adaptive", "unknown_pace"]
 
 
-def no_feedback(_model: str) -> float:
-    """Return what likeness to the best counts where nothing says that it does."""
-    return 0.0
-
-
 @dataclass(frozen=True, slots=True)
 class RerankPlan:
     """How one search reranks.
 
-    ``most`` candidates are scored at the most, ``depth`` exactly where that is not None. ``weight``
-    says what a model's z-score counts beside the order so far, ``feedback`` what likeness to the
-    best does then. The best ``second`` of them go to the second model; 0: there is none.
+    ``most`` candidates are scored at the most, ``depth`` exactly where that is not None. ``blend``
+    says what a model counts beside the order so far, and likeness to the best after it. The best
+    ``second`` of them go to the second model; 0: there is none.
     """
 
     query: str
     k: int
     most: int
     budget_ms: float
-    weight: Callable[[str], float]
+    blend: Callable[[str], Blend]
     depth: int | None = None
     policy: DepthPolicy | None = None
     second: int = 0
-    feedback: Callable[[str], float] = no_feedback
 
     def asking(self, wanted: str, budget_ms: float) -> "RerankPlan":
         """Return the plan for a query without what it says it is not about, in so much time.
@@ -66,8 +61,10 @@ class RerankPlan:
         What is excluded resembles what is asked for: where there is any, likeness to the best would
         draw it near, and does not count.
         """
-        feedback = self.feedback if wanted == self.query else no_feedback
-        return replace(self, query=wanted, budget_ms=budget_ms, feedback=feedback)
+        plan = replace(self, query=wanted, budget_ms=budget_ms)
+        if wanted == self.query:
+            return plan
+        return replace(plan, blend=lambda model: self.blend(model).with_part("feedback", 0.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +148,7 @@ def rerank(
     )
     feedback = 0.0
     if first.model is not None and first.scored >= LEAST_FED:
-        feedback = plan.feedback(first.model)
+        feedback = plan.blend(first.model).feedback
     ranked = feed_back(ranked, read, feedback)
     if not plan.second or not first.scored:
         return ranked, Reranking(first, choice, feedback)
@@ -219,7 +216,7 @@ def _score(
         placed + documents[count:],
         scores,
         answer["model"],
-        plan.weight(answer["model"]),
+        plan.blend(answer["model"]).weight,
         second=stage == SECOND_STAGE,
     )
     return ranked, ModelRun(

@@ -10,6 +10,7 @@ import pytest
 
 from service.local.redis import EmbeddedRedis
 from service.model_cards import DEFAULT_RERANKER
+from service.search.blend import Blend
 from service.search.ranking import RankedDocument
 from service.search.rerank import RerankPlan, rerank
 from service.search.task_sender import TaskSender
@@ -27,7 +28,7 @@ PLAN = RerankPlan(
     k=2,
     most=100,
     budget_ms=60_000,
-    weight=lambda _model: 1000.0,
+    blend=lambda _model: Blend(1000.0, 0.0),
     second=2,
 )
 ANSWER = "Flour and water left in a jar begin to ferment, and the starter raises a loaf of bread."

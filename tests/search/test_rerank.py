@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from service.local.redis import EmbeddedRedis
+from service.search.blend import Blend
 from service.search.depth import UNKNOWN_PACE, DepthPolicy, DepthRule, Pace
 from service.search.feedback import Embeddings, ReadEmbeddings
 from service.search.ranking import RankedDocument
@@ -21,7 +22,9 @@ from tests.support.hand_worker import HandWorker
 
 #: Far longer than a test takes, where the time must not matter.
 AMPLE_MS = 20_000.0
-PLAN = RerankPlan(query="q", k=10, most=100, budget_ms=AMPLE_MS, weight=lambda _model: 1000.0)
+PLAN = RerankPlan(
+    query="q", k=10, most=100, budget_ms=AMPLE_MS, blend=lambda _model: Blend(1000.0, 0.0)
+)
 TEXT = "word " * 80
 
 

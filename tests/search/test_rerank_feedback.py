@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from service.local.redis import EmbeddedRedis
+from service.search.blend import Blend
 from service.search.feedback import LEAST_FED, Embeddings
 from service.search.ranking import RankedDocument
 from service.search.task_sender import TaskSender
 from tests.search.test_reordering import ids
 from tests.search.test_rerank import PLAN, documents, number, run, scored
 
-FEEDBACK = replace(PLAN, weight=lambda _model: 1.0, feedback=lambda _model: 5.0)
+FEEDBACK = replace(PLAN, blend=lambda _model: Blend(1.0, 5.0))
 
 
 def two_kinds(documents: Sequence[RankedDocument]) -> Embeddings:
@@ -68,9 +69,10 @@ def test_what_nobody_scored_is_not_said_to_be_compared(
 
 
 def test_a_question_that_excludes_something_gets_no_feedback() -> None:
-    assert FEEDBACK.asking("q", 100).feedback("small") == 5
+    assert FEEDBACK.asking("q", 100).blend("small") == Blend(1.0, 5.0)
     asked = FEEDBACK.asking("without its end", 100)
-    assert (asked.query, asked.budget_ms, asked.feedback("small")) == ("without its end", 100, 0)
+    assert (asked.query, asked.budget_ms) == ("without its end", 100)
+    assert asked.blend("small") == Blend(1.0, 0.0)
 
 
 def test_the_second_model_gets_the_best_after_feedback(

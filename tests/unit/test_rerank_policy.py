@@ -20,8 +20,9 @@ from service.evaluation.rerank_policy import (
     choose_policy,
     learn_reranking,
 )
-from service.evaluation.rerank_table import Blend, RerankTable
+from service.evaluation.rerank_table import RerankTable
 from service.evaluation.reranked_lists import RerankedHit, RerankedList, RerankedLists
+from service.search.blend import Blend
 from service.search.candidates import Candidate
 from service.search.depth import DepthPolicy, DepthRule, depth
 from service.search.feedback import Embeddings, feed_back

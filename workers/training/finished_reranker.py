@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.model_cards import RerankerCard, reranker_card
+from service.model_cards import RerankerCard
+from service.search.blend import blend_of
 from workers.training.held_out import BLENDS
 from workers.training.job import Destination, Job
 from workers.training.model_card import Figure, write_model_card
@@ -51,10 +52,8 @@ def finish_reranker(job: Job, held_out: Sequence[RankingList], goal: Destination
         served = served_on_cpu(job.settings)
         trained = trained_scores(here, held_out, served, step)
         current = current_scores(recipe.current, held_out, served, step)
-        served_weight = reranker_card(recipe.current).weight
-        if served_weight is None:
-            served_weight = job.settings.rerank_weight
-        old = Contender(recipe.current, current, (served_weight,))
+        present = blend_of(recipe.current, job.settings)
+        old = Contender(recipe.current, current, (present.weight,))
         figures = compare(held_out, Contender(goal.title, trained, BLENDS), old)
         weight = best_weight(held_out, trained)
     write_model_card(goal, recipe.as_json(), figures, _measured(len(held_out), weight))
